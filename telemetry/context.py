@@ -43,6 +43,12 @@ class RequestContext:
         """The record span as OpenTelemetry sees it from another process."""
         return SpanContext(int(self.trace_id, 16), int(self.span_id, 16), is_remote=True, trace_flags=TraceFlags(1))
 
+    @property
+    def stamps(self) -> dict[str, str | int]:
+        """What stands on every span and event of the request, where it is known: who it is and which attempt."""
+        stamps = {"request_id": self.request_id, "job_id": self.job_id, "attempt": self.attempt, "operation": self.operation}
+        return {name: value for name, value in stamps.items() if value}
+
     def child_of(self, traceparent: str) -> RequestContext:
         """The same request, with another span as parent of what follows."""
         return replace(self, traceparent=traceparent)

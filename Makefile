@@ -1,0 +1,50 @@
+# What one can do here: `make help`. Needs CPython 3.11 with venv; everything else is installed into .venv.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help install servers demo up down test check bench lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: .venv/.installed ## everything into .venv, at the versions of requirements.lock
+
+.venv/.installed: pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install CPython 3.11 with venv, or say make PYTHON=..."; exit 1; }
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"CPython 3.11 is needed, this is {sys.version}"'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet "uv>=0.8,<1"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+servers: install ## fetch the real servers that some tests want (none yet)
+	@echo "No test needs a server of its own yet."
+
+demo: install ## a portrait and a speech recording to a traced video, in one command
+	$(BIN)/sonoscope demo $(ARGS)
+
+up: install ## start the service in the background
+	$(BIN)/sonoscope up -d $(ARGS)
+
+down: install ## stop it
+	$(BIN)/sonoscope down
+
+test: install ## every test whose servers are there
+	$(BIN)/python -m pytest -ra $(ARGS)
+
+check: install ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+bench: install ## the benchmarks: each prints ratios
+	@for name in bench/[a-z]*.py; do m=$${name%.py}; echo "== $$m"; $(BIN)/python -m $${m//\//.} $(ARGS) || exit 1; done
+
+lock: ## requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock
+
+clean: ## remove what was built; data of the service stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,43 @@
+"""The one record of a request, joined: what was asked, what happened, how good it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from analytics.stores.local import LocalStore, Span
+from telemetry import fields
+
+
+@dataclass(frozen=True)
+class Record:
+    """`request` is the flat row (empty while the request runs), `spans` and `events` are in the order of time."""
+
+    request: dict[str, Any]
+    spans: list[Span]
+    events: list[dict[str, Any]]
+
+    @property
+    def finished(self) -> bool:
+        """False while the request runs, or when its process died before anyone noticed."""
+        return bool(self.request)
+
+    def part(self, kind: fields.Kind) -> dict[str, Any]:
+        """The row's parameters, outcomes or identity, in the table's order; what was not measured is absent."""
+        return {name: self.request[name] for name in fields.names(kind) if name in self.request}
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{"request", "spans", "events"}` of plain values."""
+        return {"request": self.request, "spans": [dataclasses.asdict(span) for span in self.spans], "events": self.events}
+
+
+def load(store: LocalStore, id: str) -> Record | None:
+    """The record of a request by its request_id, job_id, trace_id or the client's own id; None where there is none."""
+    request_id = store.find(id)
+    if request_id is None:
+        return None
+    events = store.events(request_id)
+    terminal = [event for event in events if event["event_type"] in fields.TERMINAL_EVENTS]
+    row = {name: terminal[-1][name] for name in fields.BY_NAME if name in terminal[-1]} if terminal else {}
+    return Record(row, store.spans(events[-1]["trace.id"]), events)

@@ -1,0 +1,63 @@
+"""What a stage's replica is told at its start. Plain values: `serve.app` fills them from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import ObjectRef
+
+from deployments.media.audio import AudioLimits
+from deployments.media.picture import PictureLimits
+from telemetry.tracing import Telemetry, setup
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Folders, device, encoder and limits."""
+
+    data_dir: Path
+    environment: str = "local"
+    device: str = "auto"
+    torch_threads: int = 0
+    encoder: str | None = None
+    encoder_timeout_s: float = 60.0
+    cache_bytes: int = 256 * 2**20
+    audio_limits: AudioLimits = field(default_factory=AudioLimits)
+    picture_limits: PictureLimits = field(default_factory=PictureLimits)
+
+    def telemetry(self) -> Telemetry:
+        """This process's telemetry, set up at the first call."""
+        return setup("sonoscope", self.data_dir, environment=self.environment)
+
+    def asset(self, asset_id: str) -> Path:
+        """Where an upload lies."""
+        return self.data_dir / "assets" / asset_id
+
+    def video(self, request_id: str) -> Path:
+        """Where a result lies once it is whole."""
+        return self.data_dir / "videos" / f"{request_id}.mp4"
+
+
+@dataclass(frozen=True)
+class StageAnswer:
+    """What a stage hands back: fields for the request's row, advice, and its product by reference.
+
+    The product stays in the object store: whoever passes it on never touches the bytes.
+    """
+
+    fields: dict[str, Any]
+    advice: tuple[str, ...] = ()
+    product: ObjectRef[Any] | None = None
+    size: tuple[int, int] = (0, 0)
+    """Width and height of a portrait, px."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A message on the encoder's stream: step k of n, or frames encoded of all."""
+
+    stage: str
+    step: int
+    steps: int

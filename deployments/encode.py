@@ -1,0 +1,131 @@
+"""Stage encode_video: pulls the stream of frames into ffmpeg while inference goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+from ray import ObjectRef, serve
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+
+from deployments.config import Progress, StageConfig
+from deployments.flow import CreditListener
+from deployments.inference import Frames, InferenceEnd
+from deployments.media.encode import EncodedVideo, VideoWriter
+from deployments.models.protocol import Portrait, Speech, frame_count
+from telemetry.context import RequestContext
+from telemetry.tracing import Stage, stage
+
+NAME = "encode_video"
+
+
+@dataclass(frozen=True)
+class RenderTask:
+    """What is to be rendered: parameters, the products of the first stages by reference, and what the encoder must know of them."""
+
+    parameters: Mapping[str, Any]
+    portrait: ObjectRef[Portrait]
+    speech: ObjectRef[Speech]
+    audio_hash: str
+    audio_s: float
+    width: int
+    height: int
+    output_size: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class RenderEnd:
+    """The last message of the stream: fields of inference and encoding."""
+
+    fields: dict[str, Any]
+
+
+@serve.deployment(name=NAME)
+class EncodeVideo:
+    """Owns the handle to inference; writes the file."""
+
+    def __init__(self, config: StageConfig, inference: DeploymentHandle[Any]):
+        self._config = config
+        self._telemetry = config.telemetry()
+        self._inference = inference
+
+    async def render(self, context: RequestContext, task: RenderTask) -> AsyncIterator[Progress | RenderEnd]:
+        """Streams progress of both stages, at last the fields; the file then lies under its final name.
+
+        Raises RequestError: those of inference, and encoder_failed, encoder_timeout.
+        """
+        credit = await CreditListener.open(ray.util.get_node_ip_address())
+        frames = self._inference.options(stream=True, method_name="generate").remote(
+            context, task.parameters, task.portrait, task.speech, credit.address
+        )
+        fields: dict[str, Any] = {}
+        try:
+            with stage(self._telemetry, NAME, context) as span, self._writer(context, task) as writer:
+                done = 0
+                async for message in _pulled(frames, span):
+                    match message:
+                        case Frames(chunk, count):
+                            await self._write(writer, chunk)
+                            await credit.grant()
+                            done += count
+                            yield Progress(NAME, done, writer.frames)
+                        case InferenceEnd():
+                            fields |= message.fields
+                        case Progress():
+                            yield message
+                encoded = await asyncio.to_thread(writer.finish)
+                span.set(**_facts(encoded))
+            self._telemetry.events.log_event("encode_complete", span.context, **span.fields)
+            yield RenderEnd(fields | span.fields)
+        finally:
+            credit.close()
+            frames.cancel()
+
+    async def _write(self, writer: VideoWriter, chunk: ObjectRef[npt.NDArray[np.uint8]]) -> None:
+        frames = await chunk
+        await asyncio.to_thread(writer.write, frames)
+
+    def _writer(self, context: RequestContext, task: RenderTask) -> VideoWriter:
+        return VideoWriter(
+            self._config.video(context.request_id),
+            width=task.width,
+            height=task.height,
+            fps=task.parameters["fps"],
+            frames=frame_count(task.audio_s, task.parameters["fps"]),
+            audio=self._config.asset(task.audio_hash),
+            audio_s=task.audio_s,
+            request_id=context.request_id,
+            output_size=task.output_size,
+            encoder=self._config.encoder,
+            timeout_s=self._config.encoder_timeout_s,
+        )
+
+
+async def _pulled(frames: DeploymentResponseGenerator[Any], span: Stage) -> AsyncIterator[Any]:
+    """The messages of the stream; the time until each comes is waiting, not encoding."""
+    while True:
+        with span.waiting():
+            try:
+                message = await anext(frames)
+            except StopAsyncIteration:
+                return
+        yield message
+
+
+def _facts(encoded: EncodedVideo) -> dict[str, Any]:
+    facts = encoded.facts
+    return {
+        "encoder": encoded.encoder,
+        "video_format": f"{facts.container}/{facts.video_codec}/{facts.audio_codec}",
+        "video_s": facts.video_s,
+        "video_fps": facts.fps,
+        "video_frames": facts.frames,
+        "width": facts.width,
+        "height": facts.height,
+        "response_bytes": facts.bytes,
+    }

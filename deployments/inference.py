@@ -1,0 +1,175 @@
+"""Stage run_inference: a backend's frames as a stream of references, with progress, cancellation and backpressure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import torch
+from ray import ObjectRef, serve
+
+from deployments.config import Progress, StageConfig
+from deployments.flow import ConsumerGone, CreditAddress, CreditGate
+from deployments.models.protocol import Portrait, Speech, TalkingHead, load_backend
+from telemetry.context import RequestContext
+from telemetry.errors import RequestError
+from telemetry.tracing import stage
+
+NAME = "run_inference"
+
+PROGRESS_S = 0.05
+"""Seconds between two progress messages of one stage: each costs about 2 ms of a core, and nobody sees more than 20 a second."""
+
+
+class Stopped(Exception):
+    """The request was cancelled, or nobody takes its frames any more."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A chunk of frames in the object store, uint8 (count, h, w, 3)."""
+
+    chunk: ObjectRef[npt.NDArray[np.uint8]]
+    count: int
+
+
+@dataclass(frozen=True)
+class InferenceEnd:
+    """The last message of the stream: fields for the request's row."""
+
+    fields: dict[str, Any]
+
+
+def pick_device(asked: str) -> str:
+    """The torch device: `auto` takes the first GPU that Ray gave this replica, else the CPU."""
+    if asked != "auto":
+        return asked
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+class Producer:
+    """Runs a backend in a thread, chunk by chunk, and hands every message to `send`."""
+
+    def __init__(self, backend: TalkingHead, gate: CreditGate, send: Callable[[Any], None], check: Callable[[], None]):
+        self._backend = backend
+        self._gate = gate
+        self._send = send
+        self._check = check
+        self._last_progress = 0.0
+        self.waited_s = 0.0
+
+    def run(self, portrait: Portrait, speech: Speech, parameters: Mapping[str, Any]) -> None:
+        """Sends Progress and Frames; raises what the backend raises, Stopped, or ConsumerGone."""
+        for chunk in self._backend.generate(portrait, speech, parameters, self._on_step):
+            self._check()
+            self.waited_s += self._gate.take()
+            self._send(Frames(ray.put(chunk), len(chunk)))
+
+    def _on_step(self, step: int, steps: int) -> None:
+        self._check()
+        now = time.monotonic()
+        if step in (1, steps) or now - self._last_progress >= PROGRESS_S:
+            self._last_progress = now
+            self._send(Progress(NAME, step, steps))
+
+
+@serve.deployment(name=NAME)
+class RunInference:
+    """One backend on one device, one request at a time."""
+
+    def __init__(self, config: StageConfig, model_name: str = "lite"):
+        self._telemetry = config.telemetry()
+        self._device = pick_device(config.device)
+        torch.set_num_threads(config.torch_threads or len(os.sched_getaffinity(0)))
+        self._backends = {model_name: self._load(model_name)}
+        self._thread = ThreadPoolExecutor(1, "inference")
+
+    def _load(self, name: str) -> TalkingHead:
+        backend = load_backend(name)
+        backend.load(self._device)
+        return backend
+
+    async def generate(
+        self,
+        context: RequestContext,
+        parameters: Mapping[str, Any],
+        portrait: ObjectRef[Portrait],
+        speech: ObjectRef[Speech],
+        credit: CreditAddress,
+    ) -> AsyncIterator[Progress | Frames | InferenceEnd]:
+        """Streams progress, frames and at last the fields.
+
+        Raises RequestError: invalid_parameter, out_of_memory, inference_diverged, deadline_exceeded, cancelled.
+        """
+        with stage(self._telemetry, NAME, context, device=self._device) as span:
+            context.check_deadline(NAME)
+            backend = self._backend(str(parameters["model_name"]))
+            span.set(replica=_replica_id(), host=socket.gethostname(), device=self._device, model_version=backend.version)
+            span.set(**{name: parameters[name] for name in ("inference_steps", "dynamic_scale", "fps", "seed")})
+            loop = asyncio.get_running_loop()
+            messages: asyncio.Queue[Any] = asyncio.Queue()
+            stop = threading.Event()
+
+            def check() -> None:
+                if stop.is_set():
+                    raise Stopped
+                context.check_deadline(NAME)
+
+            gate = await CreditGate.connect(credit, on_gone=stop.set)
+            producer = Producer(backend, gate, lambda message: loop.call_soon_threadsafe(messages.put_nowait, message), check)
+            inputs = await asyncio.gather(portrait, speech)
+            start = time.monotonic()
+            work = loop.run_in_executor(self._thread, producer.run, *inputs, parameters)
+            work.add_done_callback(lambda _: messages.put_nowait(None))
+            try:
+                while (message := await messages.get()) is not None:
+                    yield message
+                await _outcome(work)
+            finally:
+                stop.set()
+                gate.close()
+                # The next request must not start while this one still holds the device.
+                await asyncio.wait([work])
+            span.waited(producer.waited_s)
+            span.set(device_s=time.monotonic() - start - producer.waited_s, **_memory(self._device))
+        self._telemetry.events.log_event("inference_complete", span.context, **span.fields)
+        yield InferenceEnd(span.fields)
+
+    def _backend(self, name: str) -> TalkingHead:
+        if name not in self._backends:
+            self._backends[name] = self._load(name)
+        return self._backends[name]
+
+
+async def _outcome(work: asyncio.Future[None]) -> None:
+    """Waits for the thread, and turns what it raised into the table's errors."""
+    try:
+        await work
+    except (Stopped, ConsumerGone) as error:
+        raise RequestError("cancelled", "The work was stopped.", stage=NAME) from error
+    except torch.OutOfMemoryError as error:
+        raise RequestError("out_of_memory", "The device has too little memory for this request.", stage=NAME) from error
+    except MemoryError as error:
+        raise RequestError("out_of_memory", "The host has too little memory for this request.", stage=NAME) from error
+
+
+def _memory(device: str) -> dict[str, float]:
+    peak = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if device.startswith("cuda"):
+        peak["device_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    return peak
+
+
+def _replica_id() -> str:
+    return serve.get_replica_context().replica_id.unique_id

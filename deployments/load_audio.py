@@ -1,0 +1,47 @@
+"""Stage load_audio: any recording to 16 kHz mono."""
+
+from __future__ import annotations
+
+import asyncio
+
+import ray
+from ray import serve
+
+from deployments.config import StageAnswer, StageConfig
+from deployments.media.audio import DecodedAudio, decode_audio
+from deployments.models.protocol import Speech
+from telemetry.context import RequestContext
+from telemetry.errors import RequestError
+from telemetry.tracing import stage
+
+NAME = "load_audio"
+
+
+@serve.deployment(name=NAME)
+class LoadAudio:
+    """Decodes an uploaded recording; the product is a `Speech`."""
+
+    def __init__(self, config: StageConfig):
+        self._config = config
+        self._telemetry = config.telemetry()
+
+    async def __call__(self, context: RequestContext, asset_id: str) -> StageAnswer:
+        """Raises RequestError: audio_undecodable, audio_too_short, audio_too_long, audio_silent, deadline_exceeded."""
+        with stage(self._telemetry, NAME, context) as span:
+            log = self._telemetry.events.log_event
+            log("input_start", span.context, input="audio", audio_hash=asset_id)
+            context.check_deadline(NAME)
+            try:
+                audio = await asyncio.to_thread(decode_audio, self._config.asset(asset_id), self._config.audio_limits)
+            except RequestError as error:
+                log("input_error", span.context, input="audio", error_type=error.type)
+                raise
+            span.event("audio_decoded", **_facts(audio))
+            span.set(audio_s=audio.seconds)
+            log("input_success", span.context, input="audio", audio_s=audio.seconds, **_facts(audio))
+            product = ray.put(Speech(audio.samples))
+        return StageAnswer(span.fields, product=product)
+
+
+def _facts(audio: DecodedAudio) -> dict[str, str | int | float]:
+    return {"sample_rate": audio.source_rate, "channels": audio.source_channels, "codec": audio.codec, "peak_dbfs": audio.peak_dbfs}

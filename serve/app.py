@@ -1,0 +1,84 @@
+"""The DAG is wired here and nowhere else: `build(settings) -> Application`, for this machine and for a cluster alike."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import ray
+from ray.serve import Application, Deployment
+
+from deployments.config import StageConfig
+from deployments.encode import EncodeVideo
+from deployments.inference import RunInference
+from deployments.load_audio import LoadAudio
+from deployments.media.audio import AudioLimits
+from deployments.media.picture import PictureLimits
+from deployments.preprocess import PreprocessImage
+from deployments.sync import MeasureSync
+from serve.api import Api
+from serve.runner import Runner
+from serve.settings import Settings, StageResources
+
+
+def build(settings: Settings | dict[str, Any]) -> Application:
+    """The application: api -> runner -> load_audio, preprocess_image, encode_video -> run_inference, measure_sync.
+
+    `settings` comes as a dict from the `args` of a Serve config file. Raises pydantic.ValidationError for an unknown or bad setting.
+    """
+    settings = settings if isinstance(settings, Settings) else Settings(**settings)
+    settings.prepare()
+    config = stage_config(settings)
+    stages = settings.stages | {"run_inference": _inference_resources(settings)}
+
+    def node(deployment: Any, *arguments: Any, resources: StageResources | None = None) -> Application:
+        return _sized(cast(Deployment, deployment), resources).bind(*arguments)
+
+    inference = node(RunInference, config, resources=stages["run_inference"])
+    runner = node(
+        Runner,
+        settings,
+        node(LoadAudio, config, resources=stages["load_audio"]),
+        node(PreprocessImage, config, resources=stages["preprocess_image"]),
+        node(EncodeVideo, config, inference, resources=stages["encode_video"]),
+        node(MeasureSync, config, resources=stages["measure_sync"]),
+    )
+    return node(Api, settings, runner)
+
+
+def stage_config(settings: Settings) -> StageConfig:
+    """What the stages' replicas are told."""
+    return StageConfig(
+        data_dir=settings.data_dir,
+        environment=settings.environment,
+        device=settings.device,
+        torch_threads=settings.torch_threads,
+        encoder=settings.encoder,
+        encoder_timeout_s=settings.encoder_timeout_s,
+        cache_bytes=settings.cache_bytes,
+        audio_limits=AudioLimits(max_s=settings.max_audio_s),
+        picture_limits=PictureLimits(max_pixels=settings.max_image_pixels),
+    )
+
+
+def _inference_resources(settings: Settings) -> StageResources:
+    """Inference asks for a GPU where the cluster has one now; a cluster that starts its GPU nodes on demand says so in its config."""
+    asked = settings.stages["run_inference"]
+    if asked.num_gpus or settings.device == "cpu" or not ray.is_initialized():
+        return asked
+    return asked.model_copy(update={"num_gpus": min(1.0, ray.cluster_resources().get("GPU", 0.0))})
+
+
+def _sized(deployment: Deployment, resources: StageResources | None) -> Deployment:
+    """The deployment with its resources. Door and runner hold a call for every client that waits, and use hardly any CPU."""
+    if resources is None:
+        return deployment.options(ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=10_000)
+    scale: dict[str, Any] = {"num_replicas": resources.min_replicas}
+    if resources.max_replicas > resources.min_replicas:
+        bounds = {"min_replicas": resources.min_replicas, "max_replicas": resources.max_replicas}
+        # metrics_interval_s is what the replicas push by: 10 s (the default) delays every scale-up by as much.
+        scale = {"autoscaling_config": bounds | {"target_ongoing_requests": 1, "metrics_interval_s": 1}}
+    return deployment.options(
+        ray_actor_options={"num_cpus": resources.num_cpus, "num_gpus": resources.num_gpus},
+        max_ongoing_requests=resources.max_ongoing_requests,
+        **scale,
+    )

@@ -1,0 +1,124 @@
+"""Every setting in one model: name, default, environment variable (SONOSCOPE_ + the name), and why it is what it is.
+
+Resolution order: what is passed in (a flag), the environment, `sonoscope.toml`, the default.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def default_data_dir() -> Path:
+    """`$XDG_DATA_HOME/sonoscope`, or `~/.local/share/sonoscope`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "sonoscope"
+
+
+class StageResources(BaseModel):
+    """What one replica of a stage holds, and how many there are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    num_cpus: float = Field(0.1, ge=0, description="CPUs that Ray sets aside for a replica; a share, not a limit")
+    num_gpus: float = Field(0.0, ge=0, description="GPUs for a replica; a fraction shares one")
+    min_replicas: int = Field(1, ge=0, description="replicas that are always there")
+    max_replicas: int = Field(1, ge=1, description="replicas at most; above min_replicas Serve scales by load")
+    max_ongoing_requests: int = Field(4, ge=1, description="calls that a replica takes at a time")
+
+
+def _stages() -> dict[str, StageResources]:
+    # Inference takes one request at a time: two on one device are each half as fast, and both hold their memory.
+    # The encoder's replica holds a stream and an ffmpeg process for each call; waiting for inference costs it nothing.
+    return {
+        "load_audio": StageResources(max_ongoing_requests=8),
+        "preprocess_image": StageResources(max_ongoing_requests=4),
+        "run_inference": StageResources(max_ongoing_requests=1),
+        "encode_video": StageResources(max_ongoing_requests=8),
+        "measure_sync": StageResources(max_ongoing_requests=4),
+    }
+
+
+class Settings(BaseSettings):
+    """The service's settings. Unknown names are refused: a typo must fail at once."""
+
+    model_config = SettingsConfigDict(env_prefix="SONOSCOPE_", env_nested_delimiter="__", extra="forbid", validate_default=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="where journal, assets, videos and jobs live")
+    environment: str = Field("local", description="deployment.environment.name on every span and event")
+    host: str = Field("127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
+    port: int = Field(8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
+    dashboard: bool = Field(True, description="start Ray's dashboard (on loopback, behind Ray's token)")
+    dashboard_port: int = Field(8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
+    ray_address: str | None = Field(None, description="a running Ray cluster to use; empty = start one on this machine")
+    ray_auth_mode: str = Field("token", pattern="^(token|disabled)$", description="Ray's services bind all interfaces: keep the token")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where Ray sees one")
+    torch_threads: int = Field(0, ge=0, description="threads of inference on the CPU; 0 = one a core")
+    encoder: str | None = Field(None, description="ffmpeg's video encoder; empty = NVENC where it works, else libx264")
+    encoder_timeout_s: float = Field(60.0, gt=0, description="an encoder that makes no progress for so long is stopped")
+    deadline_s: float = Field(1800.0, gt=0, description="a request without a deadline of its own gets this one")
+    max_jobs_queued: int = Field(100, ge=1, description="jobs waiting; beyond it: overloaded")
+    max_jobs_running: int = Field(4, ge=1, description="jobs in the pipeline at a time: one in inference, the others before or behind it")
+    max_pixel_seconds: float = Field(600e6, gt=0, description="pixels x seconds of video in flight: 512x512 for 38 minutes")
+    max_upload_bytes: int = Field(64 * 2**20, ge=1024, description="size of a request's body")
+    max_image_pixels: int = Field(40_000_000, ge=4096, description="pixels of a portrait, checked before decoding")
+    max_audio_s: float = Field(600.0, gt=0, description="length of the speech")
+    cache_bytes: int = Field(256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
+    stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _fill_stages(cls, given: Any) -> dict[str, Any]:
+        """What is given for a stage changes that stage's defaults; an unknown stage is refused."""
+        base = {name: stage.model_dump() for name, stage in _stages().items()}
+        for name, change in dict(given).items():
+            if name not in base:
+                raise ValueError(f"unknown stage {name}; the stages are {', '.join(base)}")
+            base[name] |= change.model_dump(exclude_unset=True) if isinstance(change, StageResources) else dict(change)
+        return base
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("SONOSCOPE_CONFIG", "sonoscope.toml")))
+        return init_settings, env_settings, toml
+
+    @property
+    def journal_dir(self) -> Path:
+        """Segments of spans and events."""
+        return self.data_dir / "journal"
+
+    @property
+    def assets_dir(self) -> Path:
+        """Uploads by content hash."""
+        return self.data_dir / "assets"
+
+    @property
+    def videos_dir(self) -> Path:
+        """Results by request id."""
+        return self.data_dir / "videos"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Preprocessing results by content hash and parameters."""
+        return self.data_dir / "cache"
+
+    @property
+    def jobs_url(self) -> str:
+        """SQLAlchemy URL of the job table."""
+        return f"sqlite:///{self.data_dir / 'jobs.db'}"
+
+    def prepare(self) -> None:
+        """Creates the data folders, readable by their owner only."""
+        for folder in (self.data_dir, self.journal_dir, self.assets_dir, self.videos_dir, self.cache_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,0 +1,164 @@
+"""Bodies and assets: bounded before anything is decoded, stored by content hash, never under a client's name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from telemetry.errors import RequestError
+
+_BLOCK = 1 << 20
+_ASSET_ID = re.compile(r"[0-9a-f]{64}")
+_JSON_BYTES = 1 << 20
+_FILES = {"portrait": "portrait", "audio": "audio", "portrait_image": "portrait", "audio_clip": "audio"}
+"""Names that clients send for the two inputs."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A stored upload: its id is the SHA-256 of its bytes. `name` is what the client called it."""
+
+    asset_id: str
+    bytes: int
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a request asks for, as it was sent: the two inputs (an upload or an asset id) and its parameters."""
+
+    inputs: dict[str, UploadFile | str]
+    parameters: dict[str, Any]
+
+
+def limited(request: Request, limit: int) -> Request:
+    """The same request, whose body raises RequestError(too_large) as soon as more than `limit` bytes have come."""
+    refused = RequestError("too_large", f"The body is larger than {limit / 2**20:.0f} MiB.")
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise refused
+    return Request(request.scope, _counted(request.receive, limit, refused))
+
+
+def _counted(receive: Receive, limit: int, refused: RequestError) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise refused
+        return message
+
+    return counted
+
+
+class AssetStore:
+    """Files named by their hash in one folder; they appear whole or not at all."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    async def resolve(self, value: UploadFile | str, field: str) -> Asset:
+        """Stores an upload, or looks an id up. Raises RequestError as `find` does."""
+        return await self.save(value) if isinstance(value, UploadFile) else self.find(value, field)
+
+    def find(self, asset_id: Any, field: str) -> Asset:
+        """The asset of this id. Raises RequestError: invalid_parameter (no id at all), asset_not_found."""
+        if not isinstance(asset_id, str) or not _ASSET_ID.fullmatch(asset_id):
+            raise RequestError(
+                "invalid_parameter", f"{field} must be an asset id, 64 hexadecimal digits.", field=field,
+                hint="Upload the file with POST /assets and use the id from the answer.",
+            )  # fmt: skip
+        try:
+            return Asset(asset_id, (self._folder / asset_id).stat().st_size)
+        except FileNotFoundError:
+            raise RequestError("asset_not_found", f"There is no asset {asset_id}.", field=field) from None
+
+    async def save(self, upload: UploadFile) -> Asset:
+        """Stores an upload. Nothing is left behind when it breaks off."""
+        digest, size = hashlib.sha256(), 0
+        part = self._folder / f".{secrets.token_hex(8)}.part"
+        try:
+            with part.open("xb") as file:
+                while block := await upload.read(_BLOCK):
+                    digest.update(block)
+                    file.write(block)
+                    size += len(block)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self._folder / digest.hexdigest())
+        finally:
+            part.unlink(missing_ok=True)
+        return Asset(digest.hexdigest(), size, upload.filename)
+
+
+async def read_order(request: Request) -> Order:
+    """The order in a multipart form (files or asset ids) or in JSON (asset ids in `prompt`); nothing is stored yet.
+
+    Raises RequestError: unsupported_media, invalid_parameter, too_large, and for an empty file what its decoder would say.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        sent = await _json(request)
+    elif kind == "multipart/form-data":
+        sent = await _form(request)
+    else:
+        raise RequestError("unsupported_media", f"The content type {kind or '(none)'} is not understood.")
+    inputs: dict[str, UploadFile | str] = {}
+    for key in [key for key in sent if key in _FILES]:
+        inputs[_FILES[key]] = sent.pop(key)
+    for name, broken in (("portrait", "image_undecodable"), ("audio", "audio_undecodable")):
+        value = inputs.get(name)
+        if value is None:
+            raise RequestError("invalid_parameter", f"{name} is missing.", field=name, hint=f"Send {name} as a file or an asset id.")
+        if isinstance(value, UploadFile) and value.size == 0:
+            raise RequestError(broken, f"The file {name} is empty.", field=name)
+    return Order(inputs, sent)
+
+
+async def _form(request: Request) -> dict[str, Any]:
+    try:
+        form = await request.form(max_files=2, max_fields=64, max_part_size=16_384)
+    except HTTPException as error:
+        raise RequestError("invalid_parameter", f"The form cannot be read: {error.detail}") from error
+    sent: dict[str, Any] = {}
+    for key, value in form.multi_items():
+        if key in sent:
+            raise RequestError("invalid_parameter", f"{key} was given twice.", field=key)
+        sent[key] = value
+    for key, value in sent.items():
+        if isinstance(value, UploadFile) and key not in _FILES:
+            raise RequestError("invalid_parameter", f"{key} is not a file of this request.", field=key)
+    return sent
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    body = await request.body()
+    if len(body) > _JSON_BYTES:
+        raise RequestError("too_large", "A JSON body holds ids and parameters only, at most 1 MiB.")
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RequestError("invalid_parameter", "The body is not JSON.") from None
+    prompt = sent.get("prompt") if isinstance(sent, Mapping) else None
+    if not isinstance(prompt, Mapping):
+        raise RequestError("invalid_parameter", "prompt is missing.", field="prompt", hint='Send {"prompt": {"portrait_image": id, …}}.')
+    assert isinstance(sent, Mapping)
+    outside = {key: value for key, value in sent.items() if key != "prompt"}
+    if twice := outside.keys() & prompt.keys():
+        name = sorted(twice)[0]
+        raise RequestError("invalid_parameter", f"{name} was given twice.", field=name)
+    return {**prompt, **outside}

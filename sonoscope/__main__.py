@@ -1,0 +1,5 @@
+"""`python -m sonoscope`."""
+
+from sonoscope.cli import main
+
+main()

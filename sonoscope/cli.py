@@ -1,0 +1,134 @@
+"""The command line. Only declarations: each command imports what it needs when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from telemetry import fields
+
+app = typer.Typer(
+    name="sonoscope",
+    help="Serves generative-media models and leaves one joined record for every request.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+DataDir = Annotated[Optional[Path], typer.Option("--data-dir", help="Data folder (default: $SONOSCOPE_DATA_DIR, else the user's)")]
+Url = Annotated[Optional[str], typer.Option("--url", help="Address of the service (default: what `up` started)")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds one option for each parameter of the table to a command, which receives those that were given as `parameters`."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "parameters"]
+    options = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[Optional[_TYPES[field.dtype]], typer.Option(_flag(field), help=_help(field), show_default=False)],
+        )
+        for field in fields.PARAMETERS
+    ]
+
+    def run(**given: Any) -> None:
+        parameters = {field.name: given.pop(field.name) for field in fields.PARAMETERS}
+        command(**given, parameters={name: value for name, value in parameters.items() if value is not None})
+
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    run.__signature__ = inspect.Signature([*own, *options])  # pyright: ignore[reportFunctionMemberAccess]
+    run.__annotations__ = {p.name: p.annotation for p in (*own, *options)}
+    return run
+
+
+def _flag(field: fields.Field) -> str:
+    flag = "--" + field.name.replace("_", "-")
+    return f"{flag}/--no-{flag[2:]}" if field.dtype == "bool" else flag
+
+
+def _help(field: fields.Field) -> str:
+    return field.help + ("" if field.default is None else f" (default: {field.default})")
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Return as soon as the service answers.")] = False,
+    port: Annotated[Optional[int], typer.Option(help="Port of the service; 0 picks a free one.")] = None,
+    host: Annotated[Optional[str], typer.Option(help="Address to listen on.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Start the service (in the foreground; Ctrl-C ends it)."""
+    from sonoscope.commands import up as command
+
+    command.up(detach=detach, port=port, host=host, data_dir=data_dir)
+
+
+@app.command()
+def down(data_dir: DataDir = None) -> None:
+    """Stop what `up` started, and nothing else."""
+    from sonoscope.commands import up as command
+
+    command.down(data_dir)
+
+
+@app.command()
+def demo(
+    out: Annotated[Optional[Path], typer.Option("-o", "--out", help="Where to put the video.")] = None,
+    language: Annotated[str, typer.Option(help="en or zh: which recording speaks.")] = "en",
+    data_dir: DataDir = None,
+) -> None:
+    """Start the service, make one video from the bundled portrait and speech, and print its record."""
+    from sonoscope.commands import demo as command
+
+    command.demo(target=out, language=language, data_dir=data_dir)
+
+
+@app.command()
+@with_parameters
+def generate(
+    portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A picture with one face.")],
+    audio: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A speech recording.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where to put the video.")] = Path("out.mp4"),
+    deadline: Annotated[Optional[float], typer.Option(help="Seconds after which the work is given up.")] = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    parameters: Any = None,
+) -> None:
+    """Make a video from PORTRAIT and AUDIO."""
+    from sonoscope.commands import generate as command
+
+    command.generate(portrait, audio, out, parameters, deadline=deadline, url=url, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def record(
+    id: Annotated[str, typer.Argument(metavar="ID-OR-VIDEO", help="A request, job or trace id, or a video made here.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Print the one record of a request: what was asked, what happened, how good it was."""
+    from sonoscope.commands import record as command
+
+    command.record(id, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Say what is installed, which device, which ports, what is missing and how to get it."""
+    from sonoscope.commands import doctor as command
+
+    command.doctor(data_dir=data_dir, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the `sonoscope` command."""
+    app()

@@ -1,0 +1,186 @@
+"""`up`: starts the service's processes, restarts what dies, and on a signal ends exactly what it started."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from serve.settings import Settings
+from sonoscope.run import MARK, Run, end_processes, marked_processes, read_run
+
+BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Waits before the next start of a child that keeps dying; after a minute of life it counts as well again."""
+GRACE_S = 25.0
+"""Serve's shutdown took 6 s and Ray's 2 s when measured; a busy machine takes several times as long."""
+
+
+class AlreadyRunning(Exception):
+    """Another `up` works on the same data folder."""
+
+
+def free_port(host: str, wanted: int) -> int:
+    """`wanted`, or a free port for 0. Raises OSError where the wanted one is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, wanted))
+        return probe.getsockname()[1]
+
+
+def environment(settings: Settings, run_id: str) -> dict[str, str]:
+    """The environment of every child: settings resolved, Ray's authentication set on purpose, dependencies' telemetry off."""
+    token = settings.data_dir / "ray.token"
+    return {
+        **os.environ,
+        MARK: run_id,
+        "SONOSCOPE_DATA_DIR": str(settings.data_dir),
+        "SONOSCOPE_HOST": settings.host,
+        "SONOSCOPE_PORT": str(settings.port),
+        "SONOSCOPE_DASHBOARD_PORT": str(settings.dashboard_port),
+        # Ray's services bind all interfaces whatever address they are given: the token keeps others on this machine out.
+        "RAY_AUTH_MODE": settings.ray_auth_mode,
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    started: float = 0.0
+    not_before: float = field(default=0.0)
+
+    def start(self, env: dict[str, str], log: Path) -> None:
+        """Starts the process in a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor."""
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command, env=env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        self.started = time.monotonic()
+
+    def check(self, now: float) -> bool:
+        """True when the process has died; sets when it may be started again."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        self.failures = 0 if now - self.started > 60 else self.failures + 1
+        self.not_before = now + BACKOFF_S[min(self.failures, len(BACKOFF_S) - 1)]
+        self.process = None
+        return True
+
+
+class Supervisor:
+    """Keeps the children of one data folder alive until `stop()`."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]):
+        self._settings = settings.model_copy(
+            update={
+                "port": free_port(settings.host, settings.port),
+                "dashboard_port": free_port("127.0.0.1", settings.dashboard_port) if settings.dashboard else 0,
+            }
+        )
+        self._say = say
+        self._run_id = secrets.token_hex(8)
+        self._stop = threading.Event()
+        self._children = [Child("service", [sys.executable, "-m", "sonoscope.service"])]
+        self.run = self._describe()
+
+    def _describe(self) -> Run:
+        settings = self._settings
+        host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+        return Run(
+            run_id=self._run_id,
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            url=f"http://{host}:{settings.port}",
+            dashboard_url=f"http://127.0.0.1:{settings.dashboard_port}" if settings.dashboard else None,
+            token_path=str(settings.data_dir / "ray.token") if settings.ray_auth_mode == "token" else None,
+        )
+
+    def serve_forever(self) -> None:
+        """Runs until `stop()` or a signal. Raises AlreadyRunning."""
+        claim(self._settings)
+        _write_token(self._settings)
+        env = environment(self._settings, self._run_id)
+        logs = self._settings.data_dir / "logs"
+        logs.mkdir(exist_ok=True)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._stop.set())
+        try:
+            while not self._stop.is_set():
+                self._look(env, logs)
+                self._stop.wait(0.2)
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Makes `serve_forever` end its children and return."""
+        self._stop.set()
+
+    def _look(self, env: dict[str, str], logs: Path) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if child.check(now):
+                self._say(f"{child.name} ended; it starts again in {child.not_before - now:.0f} s (log: {logs / child.name}.log)")
+                # What the dead process leaves behind would hold its ports.
+                end_processes(marked_processes(self._run_id), GRACE_S)
+            if child.process is None and now >= child.not_before:
+                child.start(env, logs / f"{child.name}.log")
+                assert child.process is not None
+                self.run.children[child.name] = child.process.pid
+                self.run.write(self._settings.data_dir)
+
+    def _end(self) -> None:
+        processes = [psutil.Process(c.process.pid) for c in self._children if c.process and c.process.poll() is None]
+        end_processes(processes, GRACE_S)
+        end_processes(marked_processes(self._run_id), 3.0)
+        (self._settings.data_dir / "run.json").unlink(missing_ok=True)
+
+
+def claim(settings: Settings) -> None:
+    """Makes the data folder ours: what a dead run left is ended. Raises AlreadyRunning where a run is alive."""
+    settings.prepare()
+    run = read_run(settings.data_dir)
+    if run is None:
+        return
+    if run.alive and run.pid != os.getpid():
+        raise AlreadyRunning(f"sonoscope is up already at {run.url} (process {run.pid}); `sonoscope down` ends it")
+    end_processes(marked_processes(run.run_id), GRACE_S)
+
+
+def bring_down(data_dir: Path) -> Run | None:
+    """Ends the run of a data folder; returns what was ended, or None where nothing ran."""
+    run = read_run(data_dir)
+    if run is None:
+        return None
+    if run.alive:
+        # The supervisor itself waits for its children as long as twice the grace and then kills them.
+        end_processes([psutil.Process(run.pid)], 3 * GRACE_S)
+    end_processes(marked_processes(run.run_id), GRACE_S)
+    (data_dir / "run.json").unlink(missing_ok=True)
+    return run
+
+
+def _write_token(settings: Settings) -> None:
+    path = settings.data_dir / "ray.token"
+    if settings.ray_auth_mode == "token" and not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))

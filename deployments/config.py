@@ -19,6 +19,8 @@ class StageConfig:
 
     data_dir: Path
     environment: str = "local"
+    flow_host: str | None = None
+    """Where the encoder waits for its frames' producer: loopback on one machine, the node's own address (None) in a cluster."""
     device: str = "auto"
     torch_threads: int = 0
     encoder: str | None = None

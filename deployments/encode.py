@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -59,13 +59,16 @@ class EncodeVideo:
 
         Raises RequestError: those of inference, and encoder_failed, encoder_timeout.
         """
-        credit = await CreditListener.open(ray.util.get_node_ip_address())
-        frames = self._inference.options(stream=True, method_name="generate").remote(
-            context, task.parameters, task.portrait, task.speech, credit.address
+        credit = await CreditListener.open(self._config.flow_host or ray.util.get_node_ip_address())
+        handle = self._inference.options(stream=True, method_name="generate")
+        frames = cast(
+            DeploymentResponseGenerator[Any],
+            handle.remote(context, task.parameters, task.portrait, task.speech, credit.address),
         )
         fields: dict[str, Any] = {}
+        total = frame_count(task.audio_s, task.parameters["fps"])
         try:
-            with stage(self._telemetry, NAME, context) as span, self._writer(context, task) as writer:
+            with stage(self._telemetry, NAME, context) as span, self._writer(context, task, total) as writer:
                 done = 0
                 async for message in _pulled(frames, span):
                     match message:
@@ -73,14 +76,14 @@ class EncodeVideo:
                             await self._write(writer, chunk)
                             await credit.grant()
                             done += count
-                            yield Progress(NAME, done, writer.frames)
+                            yield Progress(NAME, done, total)
                         case InferenceEnd():
                             fields |= message.fields
                         case Progress():
                             yield message
                 encoded = await asyncio.to_thread(writer.finish)
                 span.set(**_facts(encoded))
-            self._telemetry.events.log_event("encode_complete", span.context, **span.fields)
+            self._telemetry.events.write_row("encode_complete", span.context, span.fields)
             yield RenderEnd(fields | span.fields)
         finally:
             credit.close()
@@ -90,13 +93,13 @@ class EncodeVideo:
         frames = await chunk
         await asyncio.to_thread(writer.write, frames)
 
-    def _writer(self, context: RequestContext, task: RenderTask) -> VideoWriter:
+    def _writer(self, context: RequestContext, task: RenderTask, total: int) -> VideoWriter:
         return VideoWriter(
             self._config.video(context.request_id),
             width=task.width,
             height=task.height,
             fps=task.parameters["fps"],
-            frames=frame_count(task.audio_s, task.parameters["fps"]),
+            frames=total,
             audio=self._config.asset(task.audio_hash),
             audio_s=task.audio_s,
             request_id=context.request_id,

@@ -104,11 +104,11 @@ class RunInference:
         self,
         context: RequestContext,
         parameters: Mapping[str, Any],
-        portrait: ObjectRef[Portrait],
-        speech: ObjectRef[Speech],
+        portrait: Portrait,
+        speech: Speech,
         credit: CreditAddress,
     ) -> AsyncIterator[Progress | Frames | InferenceEnd]:
-        """Streams progress, frames and at last the fields.
+        """Streams progress, frames and at last the fields. The inputs come as references, which Ray resolves before the call.
 
         Raises RequestError: invalid_parameter, out_of_memory, inference_diverged, deadline_exceeded, cancelled.
         """
@@ -126,11 +126,13 @@ class RunInference:
                     raise Stopped
                 context.check_deadline(NAME)
 
+            def send(message: Any) -> None:
+                loop.call_soon_threadsafe(messages.put_nowait, message)
+
             gate = await CreditGate.connect(credit, on_gone=stop.set)
-            producer = Producer(backend, gate, lambda message: loop.call_soon_threadsafe(messages.put_nowait, message), check)
-            inputs = await asyncio.gather(portrait, speech)
+            producer = Producer(backend, gate, send, check)
             start = time.monotonic()
-            work = loop.run_in_executor(self._thread, producer.run, *inputs, parameters)
+            work = loop.run_in_executor(self._thread, producer.run, portrait, speech, parameters)
             work.add_done_callback(lambda _: messages.put_nowait(None))
             try:
                 while (message := await messages.get()) is not None:
@@ -143,7 +145,7 @@ class RunInference:
                 await asyncio.wait([work])
             span.waited(producer.waited_s)
             span.set(device_s=time.monotonic() - start - producer.waited_s, **_memory(self._device))
-        self._telemetry.events.log_event("inference_complete", span.context, **span.fields)
+        self._telemetry.events.write_row("inference_complete", span.context, span.fields)
         yield InferenceEnd(span.fields)
 
     def _backend(self, name: str) -> TalkingHead:

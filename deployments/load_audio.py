@@ -38,7 +38,8 @@ class LoadAudio:
                 raise
             span.event("audio_decoded", **_facts(audio))
             span.set(audio_s=audio.seconds)
-            log("input_success", span.context, input="audio", audio_s=audio.seconds, **_facts(audio))
+            facts = {"input": "audio", "audio_s": audio.seconds} | _facts(audio)
+            self._telemetry.events.write_row("input_success", span.context, facts)
             product = ray.put(Speech(audio.samples))
         return StageAnswer(span.fields, product=product)
 

@@ -53,7 +53,11 @@ class Preprocessor:
             "mesh_score": float(score),
             "picture_width": picture.pixels.shape[1],
             "picture_height": picture.pixels.shape[0],
-        } | picture.facts
+            "format": picture.format,
+            "mode": picture.mode,
+            "orientation": picture.orientation,
+            "had_alpha": picture.had_alpha,
+        }
         self._cache.put(key, portrait, facts)
         return portrait, facts | {"cache_hit": False}
 
@@ -90,7 +94,7 @@ class PreprocessImage:
             span.set(roi_width=facts["roi_width"], roi_height=facts["roi_height"], cache_hit=facts["cache_hit"])
             log("input_success", span.context, input="portrait", **facts)
             product = ray.put(portrait)
-        log("preprocess_complete", span.context, **span.fields)
+        self._telemetry.events.write_row("preprocess_complete", span.context, span.fields)
         advice = ("several_faces",) if facts["faces"] > 1 else ()
         height, width = portrait.pixels.shape[:2]
         return StageAnswer(span.fields, advice, product, (width, height))

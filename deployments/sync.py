@@ -39,5 +39,5 @@ class MeasureSync:
         with stage(self._telemetry, NAME, context) as span:
             context.check_deadline(NAME)
             span.set(**await asyncio.to_thread(measure, self._config.video(context.request_id)))
-        self._telemetry.events.log_event("sync_measured", span.context, **span.fields)
+        self._telemetry.events.write_row("sync_measured", span.context, span.fields)
         return StageAnswer(span.fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -61,8 +62,19 @@ def install_errors(app: FastAPI) -> None:
     async def framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         body: dict[str, Any] = {"type": "not_found" if error.status_code == 404 else "invalid_parameter", "field": None}
-        body |= {"message": str(error.detail), "hint": "GET /docs lists the routes.", "trace_id": request.state.traceparent.split("-")[1]}
+        body |= {
+            "message": str(error.detail),
+            "hint": "GET /docs lists the routes.",
+            "trace_id": request.state.traceparent.split("-")[1],
+        }
         return JSONResponse({"error": body}, error.status_code)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        field = str(first["loc"][-1])
+        trouble = RequestError("invalid_parameter", f"{field}: {first['msg']}.", field=field)
+        return error_response(trouble, request.state.traceparent.split("-")[1])
 
     async def unknown(request: Request, error: Exception) -> JSONResponse:
         trouble = RequestError("internal", f"The service failed: {type(error).__name__}.")
@@ -70,4 +82,5 @@ def install_errors(app: FastAPI) -> None:
 
     app.add_exception_handler(RequestError, known)
     app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, unknown)

@@ -1,7 +1,5 @@
 """The HTTP ingress: routes and admission only. What a generation does stands in `serve.runner`."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -41,13 +39,35 @@ app = FastAPI(
     telemetry={"tracing": False},
     responses=_ERRORS,
 )
-app.add_middleware(Identified)  # pyright: ignore[reportArgumentType]
+app.add_middleware(Identified)
 install_errors(app)
 
 
 def video_url(request_id: str) -> str:
     """Where a result is fetched."""
     return f"/videos/{request_id}.mp4"
+
+
+# Above the class: Serve pickles the application while the decorator runs, and what stands below is not there yet.
+def _job_answer(row: jobs.Row, position: int | None = None) -> JobAnswer:
+    succeeded = row["state"] == jobs.SUCCEEDED
+    error = row["error"]
+    trace_id = row["traceparent"].split("-")[1]
+    columns = ("job_id", "request_id", "state", "stage", "step", "steps", "frames", "frames_total", "attempt", "cancel_requested")
+    return JobAnswer(
+        **{name: row[name] for name in columns},
+        trace_id=trace_id,
+        queue_position=position,
+        accepted_at=_iso(row["accepted_ns"]) or "",
+        started_at=_iso(row["started_ns"]),
+        ended_at=_iso(row["ended_ns"]),
+        result=generate_answer(row["result"], video_url(row["request_id"])) if succeeded else None,
+        error=None if error is None else ErrorBody(**error, trace_id=trace_id),
+    )
+
+
+def _iso(ns: int | None) -> str | None:
+    return None if ns is None else datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
 
 
 @serve.deployment(name=NAME)
@@ -64,7 +84,11 @@ class Api:
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
 
-    @app.post("/generate", openapi_extra={"requestBody": generate_body()}, responses={200: {"model": GenerateAnswer}, 202: {"model": JobAnswer}})
+    @app.post(
+        "/generate",
+        openapi_extra={"requestBody": generate_body()},
+        responses={200: {"model": GenerateAnswer}, 202: {"model": JobAnswer}},
+    )
     async def generate(self, request: Request) -> Response:
         """Makes a talking-head video. `Prefer: respond-async` answers 202 at once; `Prefer: wait=N` after N seconds at most."""
         job_id = await self._door.accept(request)
@@ -186,24 +210,3 @@ class Api:
             if answer.state in jobs.FINAL_STATES:
                 return
             await asyncio.sleep(POLL_S)
-
-
-def _job_answer(row: jobs.Row, position: int | None = None) -> JobAnswer:
-    succeeded = row["state"] == jobs.SUCCEEDED
-    error = row["error"]
-    trace_id = row["traceparent"].split("-")[1]
-    columns = ("job_id", "request_id", "state", "stage", "step", "steps", "frames", "frames_total", "attempt", "cancel_requested")
-    return JobAnswer(
-        **{name: row[name] for name in columns},
-        trace_id=trace_id,
-        queue_position=position,
-        accepted_at=_iso(row["accepted_ns"]) or "",
-        started_at=_iso(row["started_ns"]),
-        ended_at=_iso(row["ended_ns"]),
-        result=generate_answer(row["result"], video_url(row["request_id"])) if succeeded else None,
-        error=None if error is None else ErrorBody(**error, trace_id=trace_id),
-    )
-
-
-def _iso(ns: int | None) -> str | None:
-    return None if ns is None else datetime.fromtimestamp(ns / 1e9, UTC).isoformat()

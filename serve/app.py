@@ -50,6 +50,7 @@ def stage_config(settings: Settings) -> StageConfig:
     return StageConfig(
         data_dir=settings.data_dir,
         environment=settings.environment,
+        flow_host=settings.flow_host,
         device=settings.device,
         torch_threads=settings.torch_threads,
         encoder=settings.encoder,

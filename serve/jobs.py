@@ -59,7 +59,7 @@ ASSETS = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
 )
 
-Row = Mapping[str, Any]
+Row = sa.RowMapping
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
@@ -80,7 +80,7 @@ class JobTable:
             event.listen(self._engine, "connect", _tune_sqlite)
         _metadata.create_all(self._engine, checkfirst=True)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Mapping[str, Any]) -> None:
         """Stores a new job; it is on the disk when this returns."""
         with self._engine.begin() as connection:
             connection.execute(JOBS.insert().values(**row))

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError, OwnerDiedError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments import encode, inference, load_audio, preprocess, sync
 from deployments.config import Progress, StageAnswer
@@ -109,10 +109,9 @@ async def _inputs(
     return audio.result(), picture.result()
 
 
-async def _render(
-    stages: Stages, context: RequestContext, task: RenderTask, on_fields: OnFields, on_progress: OnProgress
-) -> None:
-    stream = stages.encode_video.options(stream=True, method_name="render").remote(context, task)
+async def _render(stages: Stages, context: RequestContext, task: RenderTask, on_fields: OnFields, on_progress: OnProgress) -> None:
+    handle = stages.encode_video.options(stream=True, method_name="render")
+    stream = cast(DeploymentResponseGenerator[Any], handle.remote(context, task))
     try:
         with _ray_errors(inference.NAME):
             async for message in stream:

@@ -50,7 +50,9 @@ def context_of(row: jobs.Row) -> RequestContext:
 class Runner:
     """Takes queued jobs from the table, sees each to its end, and is the only one that sets their states."""
 
-    def __init__(self, settings: Settings, load_audio: Handle, preprocess_image: Handle, encode_video: Handle, measure_sync: Handle):
+    def __init__(
+        self, settings: Settings, load_audio: Handle, preprocess_image: Handle, encode_video: Handle, measure_sync: Handle
+    ):
         self._settings = settings
         self._telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
         self._table = JobTable(settings.jobs_url)
@@ -116,9 +118,7 @@ class Runner:
     async def _run(self, row: jobs.Row) -> None:
         """One job from claim to final state; whatever happens, one terminal event is written."""
         context = context_of(row)
-        record = RequestRecord(
-            self._telemetry, context, started_ns=row["accepted_ns"], values=row["values"], parent=row["parent"]
-        )
+        record = RequestRecord(self._telemetry, context, started_ns=row["accepted_ns"], values=row["values"], parent=row["parent"])
         record.update(queue_wait_ms=max(0, row["started_ns"] - row["accepted_ns"]) / 1e6)
         error = await self._attempt(context, row, record)
         if error is not None:
@@ -137,9 +137,7 @@ class Runner:
             context.check_deadline("queue")
             await self._note(row["job_id"], stage=load_audio.NAME)
             async with asyncio.timeout(context.remaining_s()):
-                await generate(
-                    self._stages, context, row["values"], self._budget, on_fields, self._progress_writer(row["job_id"])
-                )
+                await generate(self._stages, context, row["values"], self._budget, on_fields, self._progress_writer(row["job_id"]))
         except RequestError as error:
             return error
         except TimeoutError:

@@ -137,8 +137,8 @@ class ErrorBody(BaseModel):
 
     type: str = Field(description=f"stable name: {', '.join(ERROR_TYPES)}")
     message: str
-    field: str | None = Field(None, description="the input at fault")
-    hint: str | None = Field(None, description="the way out")
+    field: str | None = Field(default=None, description="the input at fault")
+    hint: str | None = Field(default=None, description="the way out")
     trace_id: str | None = None
 
 
@@ -169,14 +169,14 @@ class JobAnswer(BaseModel):
     request_id: str
     trace_id: str
     state: str = Field(description="queued, running, succeeded, failed or cancelled")
-    stage: str | None = Field(None, description="the stage that runs, or that ran last")
-    step: int | None = Field(None, description="denoising step, from 1")
-    steps: int | None = Field(None, description="denoising steps in all")
-    frames: int | None = Field(None, description="frames encoded so far")
+    stage: str | None = Field(default=None, description="the stage that runs, or that ran last")
+    step: int | None = Field(default=None, description="denoising step, from 1")
+    steps: int | None = Field(default=None, description="denoising steps in all")
+    frames: int | None = Field(default=None, description="frames encoded so far")
     frames_total: int | None = None
     attempt: int = 1
     cancel_requested: bool = False
-    queue_position: int | None = Field(None, description="jobs before this one, while queued")
+    queue_position: int | None = Field(default=None, description="jobs before this one, while queued")
     accepted_at: str
     started_at: str | None = None
     ended_at: str | None = None

@@ -24,11 +24,11 @@ class StageResources(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    num_cpus: float = Field(0.1, ge=0, description="CPUs that Ray sets aside for a replica; a share, not a limit")
-    num_gpus: float = Field(0.0, ge=0, description="GPUs for a replica; a fraction shares one")
-    min_replicas: int = Field(1, ge=0, description="replicas that are always there")
-    max_replicas: int = Field(1, ge=1, description="replicas at most; above min_replicas Serve scales by load")
-    max_ongoing_requests: int = Field(4, ge=1, description="calls that a replica takes at a time")
+    num_cpus: float = Field(default=0.1, ge=0, description="CPUs that Ray sets aside for a replica; a share, not a limit")
+    num_gpus: float = Field(default=0.0, ge=0, description="GPUs for a replica; a fraction shares one")
+    min_replicas: int = Field(default=1, ge=0, description="replicas that are always there")
+    max_replicas: int = Field(default=1, ge=1, description="replicas at most; above min_replicas Serve scales by load")
+    max_ongoing_requests: int = Field(default=4, ge=1, description="calls that a replica takes at a time")
 
 
 def _stages() -> dict[str, StageResources]:
@@ -49,25 +49,30 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SONOSCOPE_", env_nested_delimiter="__", extra="forbid", validate_default=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="where journal, assets, videos and jobs live")
-    environment: str = Field("local", description="deployment.environment.name on every span and event")
-    host: str = Field("127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
-    port: int = Field(8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
-    dashboard: bool = Field(True, description="start Ray's dashboard (on loopback, behind Ray's token)")
-    dashboard_port: int = Field(8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
-    ray_address: str | None = Field(None, description="a running Ray cluster to use; empty = start one on this machine")
-    ray_auth_mode: str = Field("token", pattern="^(token|disabled)$", description="Ray's services bind all interfaces: keep the token")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where Ray sees one")
-    torch_threads: int = Field(0, ge=0, description="threads of inference on the CPU; 0 = one a core")
-    encoder: str | None = Field(None, description="ffmpeg's video encoder; empty = NVENC where it works, else libx264")
-    encoder_timeout_s: float = Field(60.0, gt=0, description="an encoder that makes no progress for so long is stopped")
-    deadline_s: float = Field(1800.0, gt=0, description="a request without a deadline of its own gets this one")
-    max_jobs_queued: int = Field(100, ge=1, description="jobs waiting; beyond it: overloaded")
-    max_jobs_running: int = Field(4, ge=1, description="jobs in the pipeline at a time: one in inference, the others before or behind it")
-    max_pixel_seconds: float = Field(600e6, gt=0, description="pixels x seconds of video in flight: 512x512 for 38 minutes")
-    max_upload_bytes: int = Field(64 * 2**20, ge=1024, description="size of a request's body")
-    max_image_pixels: int = Field(40_000_000, ge=4096, description="pixels of a portrait, checked before decoding")
-    max_audio_s: float = Field(600.0, gt=0, description="length of the speech")
-    cache_bytes: int = Field(256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
+    environment: str = Field(default="local", description="deployment.environment.name on every span and event")
+    host: str = Field(default="127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
+    port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
+    dashboard: bool = Field(default=True, description="start Ray's dashboard (on loopback, behind Ray's token)")
+    dashboard_port: int = Field(default=8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
+    ray_address: str | None = Field(default=None, description="a running Ray cluster to use; empty = start one on this machine")
+    ray_auth_mode: str = Field(
+        default="token", pattern="^(token|disabled)$", description="Ray's services bind all interfaces: keep the token"
+    )
+    flow_host: str | None = Field(default=None, description="address on which an encoder takes frames; empty = the node's own")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where Ray sees one")
+    torch_threads: int = Field(default=0, ge=0, description="threads of inference on the CPU; 0 = one a core")
+    encoder: str | None = Field(default=None, description="ffmpeg's video encoder; empty = NVENC where it works, else libx264")
+    encoder_timeout_s: float = Field(default=60.0, gt=0, description="an encoder that makes no progress for so long is stopped")
+    deadline_s: float = Field(default=1800.0, gt=0, description="a request without a deadline of its own gets this one")
+    max_jobs_queued: int = Field(default=100, ge=1, description="jobs waiting; beyond it: overloaded")
+    max_jobs_running: int = Field(
+        default=4, ge=1, description="jobs in the pipeline at a time: one in inference, the others before or behind it"
+    )
+    max_pixel_seconds: float = Field(default=600e6, gt=0, description="pixels x seconds of video in flight: 512x512 for 38 minutes")
+    max_upload_bytes: int = Field(default=64 * 2**20, ge=1024, description="size of a request's body")
+    max_image_pixels: int = Field(default=40_000_000, ge=4096, description="pixels of a portrait, checked before decoding")
+    max_audio_s: float = Field(default=600.0, gt=0, description="length of the speech")
+    cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
 
     @field_validator("stages", mode="before")

@@ -123,7 +123,9 @@ async def read_order(request: Request) -> Order:
     for name, broken in (("portrait", "image_undecodable"), ("audio", "audio_undecodable")):
         value = inputs.get(name)
         if value is None:
-            raise RequestError("invalid_parameter", f"{name} is missing.", field=name, hint=f"Send {name} as a file or an asset id.")
+            raise RequestError(
+                "invalid_parameter", f"{name} is missing.", field=name, hint=f"Send {name} as a file or an asset id."
+            )
         if isinstance(value, UploadFile) and value.size == 0:
             raise RequestError(broken, f"The file {name} is empty.", field=name)
     return Order(inputs, sent)
@@ -155,7 +157,9 @@ async def _json(request: Request) -> dict[str, Any]:
         raise RequestError("invalid_parameter", "The body is not JSON.") from None
     prompt = sent.get("prompt") if isinstance(sent, Mapping) else None
     if not isinstance(prompt, Mapping):
-        raise RequestError("invalid_parameter", "prompt is missing.", field="prompt", hint='Send {"prompt": {"portrait_image": id, …}}.')
+        raise RequestError(
+            "invalid_parameter", "prompt is missing.", field="prompt", hint='Send {"prompt": {"portrait_image": id, …}}.'
+        )
     assert isinstance(sent, Mapping)
     outside = {key: value for key, value in sent.items() if key != "prompt"}
     if twice := outside.keys() & prompt.keys():

@@ -44,7 +44,7 @@ def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__doc__ = command.__doc__
     run.__name__ = command.__name__
-    run.__signature__ = inspect.Signature([*own, *options])  # pyright: ignore[reportFunctionMemberAccess]
+    run.__signature__ = inspect.Signature([*own, *options])
     run.__annotations__ = {p.name: p.annotation for p in (*own, *options)}
     return run
 

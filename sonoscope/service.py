@@ -27,12 +27,12 @@ def main() -> None:
     if settings.ray_address:
         ray.init(address=settings.ray_address, logging_level=logging.WARNING)
     else:
+        settings = settings.model_copy(update={"flow_host": settings.flow_host or "127.0.0.1"})
         ray.init(
             num_cpus=max(MIN_CPUS, os.cpu_count() or 1),
             include_dashboard=settings.dashboard,
             dashboard_host="127.0.0.1",
             dashboard_port=settings.dashboard_port or None,
-            _node_ip_address="127.0.0.1",
             logging_level=logging.WARNING,
         )
     serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))

@@ -49,8 +49,10 @@ def _pairs(title: str, values: dict[str, Any]) -> Table:
 def _waterfall(record: Record) -> Table:
     """Spans and events in the order of time; a span's bar spans its share of the whole."""
     table = Table(title="What happened", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
-    for name, justify in (("", "left"), ("start", "right"), ("length", "right"), ("", "left")):
-        table.add_column(name, justify=justify, no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("start", justify="right", no_wrap=True)
+    table.add_column("length", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     starts = [span.start_ns for span in record.spans] + [event_ns(event) for event in record.events]
     ends = [span.end_ns for span in record.spans] + starts
     if not starts:

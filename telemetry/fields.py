@@ -267,7 +267,5 @@ def arrow_schema() -> pa.Schema:
         "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string(),
         "list": pa.list_(pa.string()), "time": pa.timestamp("ns", tz="UTC"),
     }  # fmt: skip
-    columns = [
-        pa.field(f.name, types[f.dtype], metadata={"kind": f.kind, "unit": f.unit, "meaning": f.meaning}) for f in FIELDS
-    ]
+    columns = [pa.field(f.name, types[f.dtype], metadata={"kind": f.kind, "unit": f.unit, "meaning": f.meaning}) for f in FIELDS]
     return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})

@@ -59,7 +59,9 @@ def closure(extra: str) -> dict[str, int]:
             found = distribution(name)
         except PackageNotFoundError:
             continue
-        sizes[found.metadata["Name"].lower()] = sum(Path(str(found.locate_file(f))).stat().st_size for f in found.files or () if _real(found, f))
+        sizes[found.metadata["Name"].lower()] = sum(
+            Path(str(found.locate_file(f))).stat().st_size for f in found.files or () if _real(found, f)
+        )
         for line in found.requires or ():
             need = Requirement(line)
             if need.marker is None or need.marker.evaluate({"extra": extra}):

@@ -95,9 +95,7 @@ def parse_spans(line: bytes) -> Iterator[Span]:
 
 def _span(span: dict[str, Any], resource: dict[str, Any]) -> Span:
     status = span.get("status", {})
-    events = (
-        SpanEvent(e["name"], int(e["timeUnixNano"]), _attributes(e.get("attributes", []))) for e in span.get("events", [])
-    )
+    events = (SpanEvent(e["name"], int(e["timeUnixNano"]), _attributes(e.get("attributes", []))) for e in span.get("events", []))
     return Span(
         name=span["name"],
         trace_id=span["traceId"],

@@ -23,6 +23,10 @@ so that a file called .wav that holds a playlist cannot make ffmpeg read somethi
 HOSTILE_INPUT = {"protocol_whitelist": "file,pipe", "format_whitelist": ",".join(DEMUXERS)}
 """Options for every input that somebody sent, for the ffmpeg program and for PyAV alike."""
 
+STEADY_INPUT = HOSTILE_INPUT | {"reinit_filter": "0"}
+"""The same for the ffmpeg program, which by default starts its filters afresh where rate or channels change midway (two MP3s in one
+file): the clock then jumps back and the soundtrack is no longer the decoded sound. With this it is an error."""
+
 QUIET = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "error")
 """Global arguments: never wait for a terminal, say errors only."""
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 HAIR_SHARE = 0.25
-"""How far the head goes on above the mesh, as a share of the mesh's height. The topmost of the 468 points lies on the forehead
-below the hairline; from there to the crown is a fifth to a quarter of the distance from chin to forehead on an adult's head."""
+"""How far the head goes on above the mesh, as a share of the mesh's height. The topmost of the 468 points lies on the forehead at
+about the hairline; on an adult's head the crown and its hair add a fifth to a quarter of the face's height (proportions of
+drawing, not measured)."""
 
 Pixels = npt.NDArray[np.uint8]
 

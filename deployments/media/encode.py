@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.media.command import LastWords, exit_words, is_regular_file
-from deployments.media.encoder import encode_command, fitting_encoder, pick_encoder
+from deployments.media.encoder import encode_command, even_size, fitting_encoder, pick_encoder
 from deployments.media.probe import MediaFacts, probe
 from telemetry.errors import RequestError
 
@@ -81,7 +81,7 @@ class VideoWriter:
         self._part = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
         self._audio, self._audio_s = audio, audio_s
         self._shape = (height, width, 3)
-        self._size = _even_size(output_size or (width, height))
+        self._size = even_size(output_size or (width, height))
         self.encoder = fitting_encoder(encoder or pick_encoder(), self._size)
         self.written = 0
         self.busy_s = 0.0
@@ -236,11 +236,6 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
     except OSError as error:
         raise RequestError("encoder_failed", f"ffmpeg cannot be started: {error.strerror}.") from None
-
-
-def _even_size(size: tuple[int, int]) -> tuple[int, int]:
-    """`size` with odd sides one smaller: yuv420p stores colour for 2 x 2 pixels."""
-    return max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2)
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import ffmpeg
 
 from deployments.media.audio import first_sound
-from deployments.media.command import HOSTILE_INPUT, QUIET, ffmpeg_binary, url
+from deployments.media.command import QUIET, STEADY_INPUT, ffmpeg_binary, url
 
 SOUND_RATE = 48_000
 """Samples a second of the soundtrack: every player and every AAC decoder takes it, and it holds all rates of speech."""
@@ -23,7 +23,7 @@ _BT709 = {"range": "tv", "colorspace": "bt709", "color_primaries": "bt709", "col
 
 _NVENC_TRIAL_S = 20.0
 _NVENC_SMALLEST = (146, 50)
-"""h264_nvenc refuses pictures that are smaller than this."""
+"""Width and height that h264_nvenc takes for sure: NVIDIA's documents give 145 x 49 as the least (not tried here)."""
 
 
 @cache
@@ -42,6 +42,11 @@ def pick_encoder() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "libx264"
     return "h264_nvenc" if done.returncode == 0 else "libx264"
+
+
+def even_size(size: tuple[int, int]) -> tuple[int, int]:
+    """`size` (width, height) with odd sides one smaller: yuv420p stores colour for 2 x 2 pixels."""
+    return max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2)
 
 
 def fitting_encoder(encoder: str, size: tuple[int, int]) -> str:
@@ -89,7 +94,7 @@ def encode_command(
 
 def _soundtrack(audio: Path, audio_s: float) -> ffmpeg.nodes.FilterableStream:
     """The audio from the sample that is `decode_audio`'s sample 0, cut or padded to `audio_s` exactly."""
-    sound = ffmpeg.filter(first_sound(ffmpeg.input(url(audio), **HOSTILE_INPUT)), "aresample", SOUND_RATE)
+    sound = ffmpeg.filter(first_sound(ffmpeg.input(url(audio), **STEADY_INPUT)), "aresample", SOUND_RATE)
     sound = ffmpeg.filter(sound, "aformat", channel_layouts="mono|stereo")
     samples = round(audio_s * SOUND_RATE)
     return ffmpeg.filter(ffmpeg.filter(sound, "apad", whole_len=samples), "atrim", end_sample=samples)
@@ -97,6 +102,7 @@ def _soundtrack(audio: Path, audio_s: float) -> ffmpeg.nodes.FilterableStream:
 
 def _codec_options(encoder: str, preset: str, crf: int, threads: int | None) -> dict[str, object]:
     if encoder == "h264_nvenc":
+        # p4 is NVENC's middle preset; cq counts like crf. Neither was measured: no GPU was at hand.
         return {"vcodec": encoder, "preset": "p4", "rc": "vbr", "cq": crf, "b:v": 0}
     threads = threads or len(os.sched_getaffinity(0))  # x264 itself would count the host's cores, not the ones that we may use
     return {"vcodec": encoder, "preset": preset, "crf": crf, "threads": threads}

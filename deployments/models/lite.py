@@ -17,7 +17,7 @@ from deployments.models.protocol import Portrait, Speech, StepHook, frame_count
 from telemetry.errors import RequestError
 
 SCENES = 2
-"""Prepared portraits that are kept: one is 70 MB at 512 px and 200 MB at 1024; preparing again takes half a second."""
+"""Prepared portraits that are kept: one is 69 MB at 512 px and 211 MB at 1024; preparing again takes 0.5 s and 1 s."""
 
 
 class Lite:
@@ -50,8 +50,8 @@ class Lite:
         """Yields chunks of up to 25 frames (n, h, w, 3) uint8 RGB, C-contiguous; frame_count(speech.seconds, fps) frames in all.
 
         Uses inference_steps, dynamic_scale, fps and seed (None counts as 0). All steps run before the first frame; what `on_step`
-        raises goes through. Raises RequestError(inference_diverged) for motion that is not finite, RequestError(out_of_memory) where
-        the device is full, and RuntimeError before `load`.
+        raises goes through. Raises RequestError(inference_diverged) for motion that is not finite, RequestError(out_of_memory)
+        where the device is full, and RuntimeError before `load`.
         """
         if self._device is None:
             raise RuntimeError("Lite.generate before Lite.load")

@@ -27,7 +27,10 @@ def settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        fail(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}", "sonoscope.toml and SONOSCOPE_* are read; see the README.")
+        fail(
+            f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            "sonoscope.toml and SONOSCOPE_* are read; see the README.",
+        )
 
 
 def service_url(url: str | None, data_dir: Path | None) -> str:

@@ -52,7 +52,10 @@ def doctor(*, data_dir: Path | None, as_json: bool) -> None:
 
 
 def _packages(_: Settings) -> Iterator[Finding]:
-    wanted = {"serve": ("ray", "torch", "fastapi", "opencv-python-headless", "av", "imageio-ffmpeg"), "console": ("streamlit", "plotly")}
+    wanted = {
+        "serve": ("ray", "torch", "fastapi", "opencv-python-headless", "av", "imageio-ffmpeg"),
+        "console": ("streamlit", "plotly"),
+    }
     for extra, names in wanted.items():
         for name in names:
             try:
@@ -123,7 +126,9 @@ def _data(configured: Settings) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(folder).free / 2**30
     state: State = "ok" if free > 1 else "note"
-    yield Finding("data", state, f"{folder}, {free:.1f} GiB free", "" if free > 1 else "Free some space: videos and telemetry will be lost.")
+    yield Finding(
+        "data", state, f"{folder}, {free:.1f} GiB free", "" if free > 1 else "Free some space: videos and telemetry will be lost."
+    )
     losses = read_losses(configured.journal_dir)
     lost = losses["spans_lost"] + losses["events_lost"] + losses["telemetry_errors"]
     detail = ", ".join(f"{name} {losses[name]}" for name in ("spans_lost", "events_lost", "telemetry_errors"))

@@ -35,7 +35,9 @@ def generate(
         for code in answer.result.advice:
             out.print(f"[yellow]advice:[/yellow] {code}")
         outcomes = answer.result.outcomes
-        out.print(f"{target}  {outcomes['video_s']:.2f} s, {outcomes['width']}x{outcomes['height']}, made in {outcomes['latency_s']:.2f} s")
+        out.print(
+            f"{target}  {outcomes['video_s']:.2f} s, {outcomes['width']}x{outcomes['height']}, made in {outcomes['latency_s']:.2f} s"
+        )
         out.print(f"[dim]sonoscope record {answer.request_id}[/dim]")
 
 

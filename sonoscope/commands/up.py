@@ -60,7 +60,9 @@ def _wait_ready(configured: Settings, process: subprocess.Popen[bytes] | None) -
         while time.monotonic() < deadline:
             if process is not None and process.poll() is not None:
                 log = (configured.data_dir / "logs" / "supervisor.log").read_text().strip().splitlines()
-                fail("the service did not start: " + (log[-1] if log else "no reason given"), f"Logs: {configured.data_dir / 'logs'}")
+                fail(
+                    "the service did not start: " + (log[-1] if log else "no reason given"), f"Logs: {configured.data_dir / 'logs'}"
+                )
             run = read_run(configured.data_dir)
             if run is not None and run.alive and _ready(run.url):
                 return run

@@ -34,6 +34,17 @@ def writer(final: Path, audio: Path | None, audio_s: float = 1.0, fps: float = 2
     return VideoWriter(final, fps=fps, audio=audio, audio_s=audio_s, **options)
 
 
+def encode(video: VideoWriter, *chunks: np.ndarray, signal_first: int | None = None) -> None:
+    """Writes `chunks` and finishes; `signal_first` is sent to ffmpeg after the first of them."""
+    with video:
+        for k, chunk in enumerate(chunks):
+            video.write(chunk)
+            if k == 0 and signal_first is not None:
+                os.kill(video._process.pid, signal_first)
+                time.sleep(0.1)
+        video.finish()
+
+
 def nothing_left(folder: Path, process_id: int) -> bool:
     with pytest.raises(ProcessLookupError):
         os.kill(process_id, 0)
@@ -141,12 +152,11 @@ def test_the_output_can_have_another_size_and_no_sound(out: Path) -> None:
 
 def test_a_wrong_number_of_frames_names_both(out: Path, speech: Path) -> None:
     for written in (20, 30):
-        with pytest.raises(RequestError, match=f"{written} frames, but 25") as caught, writer(out / "v.mp4", speech) as video:
-            process_id = video._process.pid
-            video.write(moving(written))
-            video.finish()
+        video = writer(out / "v.mp4", speech)
+        with pytest.raises(RequestError, match=f"{written} frames, but 25") as caught:
+            encode(video, moving(written))
         assert caught.value.type == "encoder_failed"
-        assert nothing_left(out, process_id)
+        assert nothing_left(out, video._process.pid)
 
 
 def test_frames_of_another_shape_are_refused(out: Path) -> None:
@@ -156,9 +166,15 @@ def test_frames_of_another_shape_are_refused(out: Path) -> None:
 
 
 def test_an_exception_or_an_abort_leaves_nothing(out: Path, speech: Path) -> None:
-    with pytest.raises(ZeroDivisionError), writer(out / "v.mp4", speech) as video:
-        video.write(moving(5))
-        raise ZeroDivisionError
+    video = writer(out / "v.mp4", speech)
+
+    def interrupted() -> None:
+        with video:
+            video.write(moving(5))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
     assert nothing_left(out, video._process.pid)
     video.abort()
     with pytest.raises(RequestError, match="aborted"):
@@ -176,27 +192,20 @@ def test_abort_from_another_thread_ends_a_blocked_write(out: Path, speech: Path)
 
 
 def test_a_killed_encoder_is_an_error_and_no_broken_pipe(out: Path, speech: Path) -> None:
-    with pytest.raises(RequestError) as caught, writer(out / "v.mp4", speech, 7.0) as video:
-        video.write(moving(10))
-        os.kill(video._process.pid, signal.SIGKILL)
-        time.sleep(0.1)
-        video.write(moving(100))
+    video = writer(out / "v.mp4", speech, 7.0)
+    with pytest.raises(RequestError) as caught:
+        encode(video, moving(10), moving(100), signal_first=signal.SIGKILL)
     assert caught.value.type == "encoder_failed"
     assert "signal 9" in caught.value.message
     assert nothing_left(out, video._process.pid)
 
 
-@pytest.mark.parametrize("when", ["write", "finish"])
-def test_a_stalled_encoder_times_out(when: str, out: Path, speech: Path) -> None:
-    with pytest.raises(RequestError) as caught, writer(out / "v.mp4", speech, 7.0, frames=200, timeout_s=0.3) as video:
-        if when == "finish":
-            video.write(moving(200))
-        os.kill(video._process.pid, signal.SIGSTOP)
-        started = time.monotonic()
-        if when == "write":
-            for _ in range(2):
-                video.write(moving(100))
-        video.finish()
+@pytest.mark.parametrize("chunks", [(1, 100, 99), (200,)], ids=["in write", "in finish"])
+def test_a_stalled_encoder_times_out(chunks: tuple[int, ...], out: Path, speech: Path) -> None:
+    video = writer(out / "v.mp4", speech, 7.0, frames=200, timeout_s=0.3)
+    started = time.monotonic()
+    with pytest.raises(RequestError) as caught:
+        encode(video, *map(moving, chunks), signal_first=signal.SIGSTOP)
     assert caught.value.type == "encoder_timeout"
     assert time.monotonic() - started < 3
     assert nothing_left(out, video._process.pid)
@@ -205,9 +214,9 @@ def test_a_stalled_encoder_times_out(when: str, out: Path, speech: Path) -> None
 def test_ffmpegs_reason_is_told_without_paths(out: Path, tmp_path: Path) -> None:
     trap = tmp_path / "trap.wav"
     trap.write_text("#EXTM3U\n#EXTINF:1,\n/etc/hostname\n")
-    with pytest.raises(RequestError) as caught, writer(out / "v.mp4", trap) as video:
-        video.write(moving(25))
-        video.finish()
+    video = writer(out / "v.mp4", trap)
+    with pytest.raises(RequestError) as caught:
+        encode(video, moving(25))
     assert caught.value.type == "encoder_failed"
     assert "hitelist" in caught.value.message or "Invalid" in caught.value.message
     assert str(tmp_path) not in caught.value.message
@@ -218,9 +227,9 @@ def test_ffmpegs_reason_is_told_without_paths(out: Path, tmp_path: Path) -> None
 def test_missing_folders_and_missing_sound_are_errors(tmp_path: Path, speech: Path) -> None:
     with pytest.raises(RequestError, match="soundtrack is gone"):
         writer(tmp_path / "v.mp4", tmp_path / "missing.wav")
-    with pytest.raises(RequestError) as caught, writer(tmp_path / "nowhere" / "v.mp4", speech) as video:
-        video.write(moving(25))
-        video.finish()
+    video = writer(tmp_path / "nowhere" / "v.mp4", speech)
+    with pytest.raises(RequestError) as caught:
+        encode(video, moving(25))
     assert caught.value.type == "encoder_failed"
 
 

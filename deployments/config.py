@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from ray import ObjectRef
 
 from deployments.media.audio import AudioLimits
 from deployments.media.picture import PictureLimits
@@ -40,26 +37,3 @@ class StageConfig:
     def video(self, request_id: str) -> Path:
         """Where a result lies once it is whole."""
         return self.data_dir / "videos" / f"{request_id}.mp4"
-
-
-@dataclass(frozen=True)
-class StageAnswer:
-    """What a stage hands back: fields for the request's row, advice, and its product by reference.
-
-    The product stays in the object store: whoever passes it on never touches the bytes.
-    """
-
-    fields: dict[str, Any]
-    advice: tuple[str, ...] = ()
-    product: ObjectRef[Any] | None = None
-    size: tuple[int, int] = (0, 0)
-    """Width and height of a portrait, px."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A message on the encoder's stream: step k of n, or frames encoded of all."""
-
-    stage: str
-    step: int
-    steps: int

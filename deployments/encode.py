@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import numpy as np
@@ -13,39 +12,16 @@ import ray
 from ray import ObjectRef, serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.config import Progress, StageConfig
+from deployments.config import StageConfig
 from deployments.flow import CreditListener
-from deployments.inference import Frames, InferenceEnd
 from deployments.media.encode import EncodedVideo, VideoWriter
-from deployments.models.protocol import Portrait, Speech, frame_count
+from deployments.messages import ENCODE_VIDEO, Frames, Progress, RenderTask, StreamEnd
+from deployments.models.protocol import frame_count
 from telemetry.context import RequestContext
 from telemetry.tracing import Stage, stage
 
-NAME = "encode_video"
 
-
-@dataclass(frozen=True)
-class RenderTask:
-    """What is to be rendered: parameters, the products of the first stages by reference, and what the encoder must know of them."""
-
-    parameters: Mapping[str, Any]
-    portrait: ObjectRef[Portrait]
-    speech: ObjectRef[Speech]
-    audio_hash: str
-    audio_s: float
-    width: int
-    height: int
-    output_size: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class RenderEnd:
-    """The last message of the stream: fields of inference and encoding."""
-
-    fields: dict[str, Any]
-
-
-@serve.deployment(name=NAME)
+@serve.deployment(name=ENCODE_VIDEO)
 class EncodeVideo:
     """Owns the handle to inference; writes the file."""
 
@@ -54,7 +30,7 @@ class EncodeVideo:
         self._telemetry = config.telemetry()
         self._inference = inference
 
-    async def render(self, context: RequestContext, task: RenderTask) -> AsyncIterator[Progress | RenderEnd]:
+    async def render(self, context: RequestContext, task: RenderTask) -> AsyncIterator[Progress | StreamEnd]:
         """Streams progress of both stages, at last the fields; the file then lies under its final name.
 
         Raises RequestError: those of inference, and encoder_failed, encoder_timeout.
@@ -68,7 +44,7 @@ class EncodeVideo:
         fields: dict[str, Any] = {}
         total = frame_count(task.audio_s, task.parameters["fps"])
         try:
-            with stage(self._telemetry, NAME, context) as span, self._writer(context, task, total) as writer:
+            with stage(self._telemetry, ENCODE_VIDEO, context) as span, self._writer(context, task, total) as writer:
                 done = 0
                 async for message in _pulled(frames, span):
                     match message:
@@ -76,15 +52,15 @@ class EncodeVideo:
                             await self._write(writer, chunk)
                             await credit.grant()
                             done += count
-                            yield Progress(NAME, done, total)
-                        case InferenceEnd():
+                            yield Progress(ENCODE_VIDEO, done, total)
+                        case StreamEnd():
                             fields |= message.fields
                         case Progress():
                             yield message
                 encoded = await asyncio.to_thread(writer.finish)
                 span.set(**_facts(encoded))
             self._telemetry.events.write_row("encode_complete", span.context, span.fields)
-            yield RenderEnd(fields | span.fields)
+            yield StreamEnd(fields | span.fields)
         finally:
             credit.close()
             frames.cancel()

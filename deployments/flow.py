@@ -1,7 +1,7 @@
 """Backpressure for a stream of frames.
 
-Serve's streams have none of their own: a producer that is faster than its consumer fills the object store. Here the consumer opens a
-port, and the producer, which connects to it, may be `AHEAD` chunks ahead of the consumer's acknowledgements: one byte each. When
+Serve's streams have none of their own: a producer that is faster than its consumer fills the object store. Here the consumer opens
+a port, and the producer, which connects to it, may be `AHEAD` chunks ahead of the consumer's acknowledgements: one byte each. When
 either side dies the connection ends, and the other side knows at once.
 """
 

@@ -10,23 +10,19 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import ray
 import torch
-from ray import ObjectRef, serve
+from ray import serve
 
-from deployments.config import Progress, StageConfig
+from deployments.config import StageConfig
 from deployments.flow import ConsumerGone, CreditAddress, CreditGate
+from deployments.messages import RUN_INFERENCE, Frames, Progress, StreamEnd
 from deployments.models.protocol import Portrait, Speech, TalkingHead, load_backend
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 from telemetry.tracing import stage
-
-NAME = "run_inference"
 
 PROGRESS_S = 0.05
 """Seconds between two progress messages of one stage: each costs about 2 ms of a core, and nobody sees more than 20 a second."""
@@ -34,21 +30,6 @@ PROGRESS_S = 0.05
 
 class Stopped(Exception):
     """The request was cancelled, or nobody takes its frames any more."""
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A chunk of frames in the object store, uint8 (count, h, w, 3)."""
-
-    chunk: ObjectRef[npt.NDArray[np.uint8]]
-    count: int
-
-
-@dataclass(frozen=True)
-class InferenceEnd:
-    """The last message of the stream: fields for the request's row."""
-
-    fields: dict[str, Any]
 
 
 def pick_device(asked: str) -> str:
@@ -81,10 +62,10 @@ class Producer:
         now = time.monotonic()
         if step in (1, steps) or now - self._last_progress >= PROGRESS_S:
             self._last_progress = now
-            self._send(Progress(NAME, step, steps))
+            self._send(Progress(RUN_INFERENCE, step, steps))
 
 
-@serve.deployment(name=NAME)
+@serve.deployment(name=RUN_INFERENCE)
 class RunInference:
     """One backend on one device, one request at a time."""
 
@@ -107,13 +88,13 @@ class RunInference:
         portrait: Portrait,
         speech: Speech,
         credit: CreditAddress,
-    ) -> AsyncIterator[Progress | Frames | InferenceEnd]:
+    ) -> AsyncIterator[Progress | Frames | StreamEnd]:
         """Streams progress, frames and at last the fields. The inputs come as references, which Ray resolves before the call.
 
         Raises RequestError: invalid_parameter, out_of_memory, inference_diverged, deadline_exceeded, cancelled.
         """
-        with stage(self._telemetry, NAME, context, device=self._device) as span:
-            context.check_deadline(NAME)
+        with stage(self._telemetry, RUN_INFERENCE, context, device=self._device) as span:
+            context.check_deadline(RUN_INFERENCE)
             backend = self._backend(str(parameters["model_name"]))
             span.set(replica=_replica_id(), host=socket.gethostname(), device=self._device, model_version=backend.version)
             span.set(**{name: parameters[name] for name in ("inference_steps", "dynamic_scale", "fps", "seed")})
@@ -124,7 +105,7 @@ class RunInference:
             def check() -> None:
                 if stop.is_set():
                     raise Stopped
-                context.check_deadline(NAME)
+                context.check_deadline(RUN_INFERENCE)
 
             def send(message: Any) -> None:
                 loop.call_soon_threadsafe(messages.put_nowait, message)
@@ -146,7 +127,7 @@ class RunInference:
             span.waited(producer.waited_s)
             span.set(device_s=time.monotonic() - start - producer.waited_s, **_memory(self._device))
         self._telemetry.events.write_row("inference_complete", span.context, span.fields)
-        yield InferenceEnd(span.fields)
+        yield StreamEnd(span.fields)
 
     def _backend(self, name: str) -> TalkingHead:
         if name not in self._backends:
@@ -159,11 +140,11 @@ async def _outcome(work: asyncio.Future[None]) -> None:
     try:
         await work
     except (Stopped, ConsumerGone) as error:
-        raise RequestError("cancelled", "The work was stopped.", stage=NAME) from error
+        raise RequestError("cancelled", "The work was stopped.", stage=RUN_INFERENCE) from error
     except torch.OutOfMemoryError as error:
-        raise RequestError("out_of_memory", "The device has too little memory for this request.", stage=NAME) from error
+        raise RequestError("out_of_memory", "The device has too little memory for this request.", stage=RUN_INFERENCE) from error
     except MemoryError as error:
-        raise RequestError("out_of_memory", "The host has too little memory for this request.", stage=NAME) from error
+        raise RequestError("out_of_memory", "The host has too little memory for this request.", stage=RUN_INFERENCE) from error
 
 
 def _memory(device: str) -> dict[str, float]:

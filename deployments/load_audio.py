@@ -7,17 +7,16 @@ import asyncio
 import ray
 from ray import serve
 
-from deployments.config import StageAnswer, StageConfig
+from deployments.config import StageConfig
 from deployments.media.audio import DecodedAudio, decode_audio
+from deployments.messages import LOAD_AUDIO, StageAnswer
 from deployments.models.protocol import Speech
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 from telemetry.tracing import stage
 
-NAME = "load_audio"
 
-
-@serve.deployment(name=NAME)
+@serve.deployment(name=LOAD_AUDIO)
 class LoadAudio:
     """Decodes an uploaded recording; the product is a `Speech`."""
 
@@ -27,10 +26,10 @@ class LoadAudio:
 
     async def __call__(self, context: RequestContext, asset_id: str) -> StageAnswer:
         """Raises RequestError: audio_undecodable, audio_too_short, audio_too_long, audio_silent, deadline_exceeded."""
-        with stage(self._telemetry, NAME, context) as span:
+        with stage(self._telemetry, LOAD_AUDIO, context) as span:
             log = self._telemetry.events.log_event
             log("input_start", span.context, input="audio", audio_hash=asset_id)
-            context.check_deadline(NAME)
+            context.check_deadline(LOAD_AUDIO)
             try:
                 audio = await asyncio.to_thread(decode_audio, self._config.asset(asset_id), self._config.audio_limits)
             except RequestError as error:

@@ -9,15 +9,14 @@ import ray
 from ray import serve
 
 from deployments.cache import PortraitCache
-from deployments.config import StageAnswer, StageConfig
+from deployments.config import StageConfig
 from deployments.media.picture import PictureLimits, crop_portrait, decode_picture
+from deployments.messages import PREPROCESS_IMAGE, StageAnswer
 from deployments.models.facemesh import FaceMesh
 from deployments.models.protocol import Portrait
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 from telemetry.tracing import stage
-
-NAME = "preprocess_image"
 
 
 class Preprocessor:
@@ -62,7 +61,7 @@ class Preprocessor:
         return portrait, facts | {"cache_hit": False}
 
 
-@serve.deployment(name=NAME)
+@serve.deployment(name=PREPROCESS_IMAGE)
 class PreprocessImage:
     """Turns an uploaded picture into a `Portrait`."""
 
@@ -75,13 +74,13 @@ class PreprocessImage:
 
     async def __call__(self, context: RequestContext, asset_id: str, expand_ratio: float, min_resolution: int) -> StageAnswer:
         """Raises RequestError: image_undecodable, image_too_large, face_not_found, deadline_exceeded."""
-        with stage(self._telemetry, NAME, context) as span:
+        with stage(self._telemetry, PREPROCESS_IMAGE, context) as span:
             log = self._telemetry.events.log_event
             log("input_start", span.context, input="portrait", portrait_hash=asset_id)
             with span.waiting():
                 await self._one_at_a_time.acquire()
             try:
-                context.check_deadline(NAME)
+                context.check_deadline(PREPROCESS_IMAGE)
                 portrait, facts = await asyncio.to_thread(
                     self._preprocessor.run, self._config, asset_id, expand_ratio, min_resolution
                 )

@@ -8,13 +8,12 @@ from typing import Any
 
 from ray import serve
 
-from deployments.config import StageAnswer, StageConfig
+from deployments.config import StageConfig
 from deployments.media.probe import duration_drift_ms, probe
 from deployments.media.still import frozen_tail_ms
+from deployments.messages import MEASURE_SYNC, StageAnswer
 from telemetry.context import RequestContext
 from telemetry.tracing import stage
-
-NAME = "measure_sync"
 
 
 def measure(path: Path) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def measure(path: Path) -> dict[str, Any]:
     return {"duration_drift_ms": duration_drift_ms(facts), "frozen_tail_ms": frozen_tail_ms(path), "sync_reason": "off"}
 
 
-@serve.deployment(name=NAME)
+@serve.deployment(name=MEASURE_SYNC)
 class MeasureSync:
     """Measures a video by its request id."""
 
@@ -36,8 +35,8 @@ class MeasureSync:
 
     async def __call__(self, context: RequestContext) -> StageAnswer:
         """Raises RequestError(deadline_exceeded)."""
-        with stage(self._telemetry, NAME, context) as span:
-            context.check_deadline(NAME)
+        with stage(self._telemetry, MEASURE_SYNC, context) as span:
+            context.check_deadline(MEASURE_SYNC)
             span.set(**await asyncio.to_thread(measure, self._config.video(context.request_id)))
         self._telemetry.events.write_row("sync_measured", span.context, span.fields)
         return StageAnswer(span.fields)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve import proxy
 from telemetry.errors import RequestError
 from telemetry.ids import new_traceparent, uuid7
 
@@ -33,8 +34,9 @@ class Identified:
         state = scope.setdefault("state", {})
         state["parent"] = headers.get(b"traceparent")
         state["traceparent"] = new_traceparent(state["parent"])
-        state["request_id"] = uuid7()
-        state["client_request_id"] = headers.get(b"x-request-id")
+        behind_proxy = proxy.active() and b"x-request-id" in headers
+        state["request_id"] = headers[b"x-request-id"] if behind_proxy else uuid7()
+        state["client_request_id"] = headers.get(b"x-client-request-id" if behind_proxy else b"x-request-id")
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":

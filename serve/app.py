@@ -23,7 +23,7 @@ from serve.settings import Settings, StageResources
 def build(settings: Settings | dict[str, Any]) -> Application:
     """The application: api -> runner -> load_audio, preprocess_image, encode_video -> run_inference, measure_sync.
 
-    `settings` comes as a dict from the `args` of a Serve config file. Raises pydantic.ValidationError for an unknown or bad setting.
+    `settings` comes as a dict from the `args` of a Serve config file. Raises pydantic.ValidationError for a bad setting.
     """
     settings = settings if isinstance(settings, Settings) else Settings(**settings)
     settings.prepare()
@@ -62,7 +62,7 @@ def stage_config(settings: Settings) -> StageConfig:
 
 
 def _inference_resources(settings: Settings) -> StageResources:
-    """Inference asks for a GPU where the cluster has one now; a cluster that starts its GPU nodes on demand says so in its config."""
+    """Inference asks for a GPU where the cluster has one now; one that starts GPU nodes on demand says so in its config."""
     asked = settings.stages["run_inference"]
     if asked.num_gpus or settings.device == "cpu" or not ray.is_initialized():
         return asked

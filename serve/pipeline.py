@@ -12,9 +12,17 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments import encode, inference, load_audio, preprocess, sync
-from deployments.config import Progress, StageAnswer
-from deployments.encode import RenderEnd, RenderTask
+from deployments.messages import (
+    ENCODE_VIDEO,
+    LOAD_AUDIO,
+    MEASURE_SYNC,
+    PREPROCESS_IMAGE,
+    RUN_INFERENCE,
+    Progress,
+    RenderTask,
+    StageAnswer,
+    StreamEnd,
+)
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 
@@ -104,8 +112,8 @@ async def _inputs(
     identity = context.identity
     shape = (parameters["expand_ratio"], parameters["min_resolution"])
     async with _first_failure(), asyncio.TaskGroup() as group:
-        audio = group.create_task(run(load_audio.NAME, stages.load_audio, identity["audio_hash"]))
-        picture = group.create_task(run(preprocess.NAME, stages.preprocess_image, identity["portrait_hash"], *shape))
+        audio = group.create_task(run(LOAD_AUDIO, stages.load_audio, identity["audio_hash"]))
+        picture = group.create_task(run(PREPROCESS_IMAGE, stages.preprocess_image, identity["portrait_hash"], *shape))
     return audio.result(), picture.result()
 
 
@@ -113,9 +121,9 @@ async def _render(stages: Stages, context: RequestContext, task: RenderTask, on_
     handle = stages.encode_video.options(stream=True, method_name="render")
     stream = cast(DeploymentResponseGenerator[Any], handle.remote(context, task))
     try:
-        with _ray_errors(inference.NAME):
+        with _ray_errors(RUN_INFERENCE):
             async for message in stream:
-                if isinstance(message, RenderEnd):
+                if isinstance(message, StreamEnd):
                     on_fields(message.fields, ())
                 else:
                     await on_progress(message)
@@ -126,7 +134,7 @@ async def _render(stages: Stages, context: RequestContext, task: RenderTask, on_
 async def _measure(stages: Stages, context: RequestContext) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The measurement's fields. The video is there: a measurement that fails is an outcome, not a failed request."""
     try:
-        with _ray_errors(sync.NAME):
+        with _ray_errors(MEASURE_SYNC):
             answer = await stages.measure_sync.remote(context)
     except RequestError as error:
         if error.type in ("deadline_exceeded", "cancelled"):
@@ -168,7 +176,7 @@ def _ray_errors(stage: str):
 
 def _stage_of(error: RayTaskError, stage: str) -> str:
     """Where the actor died: the encoder reports the death of the inference replica that it was reading from."""
-    return stage if encode.NAME not in str(error.function_name) else inference.NAME
+    return stage if ENCODE_VIDEO not in str(error.function_name) else RUN_INFERENCE
 
 
 def _lost(stage: str) -> RequestError:

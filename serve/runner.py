@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from ray import serve
 
-from deployments import inference, load_audio
-from deployments.config import Progress
+from deployments.messages import LOAD_AUDIO, RUN_INFERENCE, Progress
 from serve import jobs
 from serve.jobs import JobTable
 from serve.pipeline import Handle, PixelBudget, Stages, generate
@@ -135,15 +134,15 @@ class Runner:
             if row["cancel_requested"]:
                 return RequestError("cancelled", "The job was cancelled while it was queued.", stage="queue")
             context.check_deadline("queue")
-            await self._note(row["job_id"], stage=load_audio.NAME)
+            await self._note(row["job_id"], stage=LOAD_AUDIO)
             async with asyncio.timeout(context.remaining_s()):
                 await generate(self._stages, context, row["values"], self._budget, on_fields, self._progress_writer(row["job_id"]))
         except RequestError as error:
             return error
         except TimeoutError:
-            return RequestError("deadline_exceeded", "The deadline passed while the work went on.", stage=inference.NAME)
+            return RequestError("deadline_exceeded", "The deadline passed while the work went on.", stage=RUN_INFERENCE)
         except asyncio.CancelledError:
-            return RequestError("cancelled", "The job was cancelled.", stage=inference.NAME)
+            return RequestError("cancelled", "The job was cancelled.", stage=RUN_INFERENCE)
         return None
 
     def _close(self, row: jobs.Row, record: RequestRecord, error: RequestError | None) -> None:
@@ -162,7 +161,7 @@ class Runner:
             if not ends and time.monotonic() - last.get(progress.stage, 0.0) < PROGRESS_S:
                 return
             last[progress.stage] = time.monotonic()
-            if progress.stage == inference.NAME:
+            if progress.stage == RUN_INFERENCE:
                 await self._note(job_id, stage=progress.stage, step=progress.step, steps=progress.steps)
             else:
                 await self._note(job_id, stage=progress.stage, frames=progress.step, frames_total=progress.steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -19,8 +19,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
-DataDir = Annotated[Optional[Path], typer.Option("--data-dir", help="Data folder (default: $SONOSCOPE_DATA_DIR, else the user's)")]
-Url = Annotated[Optional[str], typer.Option("--url", help="Address of the service (default: what `up` started)")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data folder (default: $SONOSCOPE_DATA_DIR, else the user's)")]
+Url = Annotated[str | None, typer.Option("--url", help="Address of the service (default: what `up` started)")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -33,7 +33,7 @@ def with_parameters(command: Callable[..., None]) -> Callable[..., None]:
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[Optional[_TYPES[field.dtype]], typer.Option(_flag(field), help=_help(field), show_default=False)],
+            annotation=Annotated[_TYPES[field.dtype] | None, typer.Option(_flag(field), help=_help(field), show_default=False)],
         )
         for field in fields.PARAMETERS
     ]
@@ -61,8 +61,8 @@ def _help(field: fields.Field) -> str:
 @app.command()
 def up(
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return as soon as the service answers.")] = False,
-    port: Annotated[Optional[int], typer.Option(help="Port of the service; 0 picks a free one.")] = None,
-    host: Annotated[Optional[str], typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the service; 0 picks a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Start the service (in the foreground; Ctrl-C ends it)."""
@@ -81,7 +81,7 @@ def down(data_dir: DataDir = None) -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Optional[Path], typer.Option("-o", "--out", help="Where to put the video.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to put the video.")] = None,
     language: Annotated[str, typer.Option(help="en or zh: which recording speaks.")] = "en",
     data_dir: DataDir = None,
 ) -> None:
@@ -97,7 +97,7 @@ def generate(
     portrait: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A picture with one face.")],
     audio: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A speech recording.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where to put the video.")] = Path("out.mp4"),
-    deadline: Annotated[Optional[float], typer.Option(help="Seconds after which the work is given up.")] = None,
+    deadline: Annotated[float | None, typer.Option(help="Seconds after which the work is given up.")] = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: Json = False,

@@ -12,7 +12,8 @@ from analytics.record import Record
 from analytics.stores.local import Span, event_ns
 from telemetry import fields
 
-BAR = 44
+BAR = 40
+"""Columns of the widest bar; the names beside it take about as much."""
 _COLOURS = {"ok": "green", "error": "red", "unset": "cyan"}
 
 
@@ -49,10 +50,10 @@ def _pairs(title: str, values: dict[str, Any]) -> Table:
 def _waterfall(record: Record) -> Table:
     """Spans and events in the order of time; a span's bar spans its share of the whole."""
     table = Table(title="What happened", title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
-    table.add_column("start", justify="right", no_wrap=True)
-    table.add_column("length", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("", no_wrap=True, min_width=24)
+    table.add_column("start ms", justify="right", no_wrap=True, min_width=8)
+    table.add_column("ms", justify="right", no_wrap=True, min_width=7)
+    table.add_column("", no_wrap=True, overflow="crop")
     starts = [span.start_ns for span in record.spans] + [event_ns(event) for event in record.events]
     ends = [span.end_ns for span in record.spans] + starts
     if not starts:
@@ -97,7 +98,7 @@ def _note(event: dict[str, Any]) -> str:
 
 
 def _ms(ns: int) -> str:
-    return f"{ns / 1e6:.1f} ms"
+    return f"{ns / 1e6:.1f}"
 
 
 def _shown(value: Any) -> str:

@@ -51,6 +51,7 @@ def environment(settings: Settings, run_id: str) -> dict[str, str]:
         "RAY_AUTH_MODE": settings.ray_auth_mode,
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.proxy:middlewares",
         "ORT_DISABLE_TELEMETRY": "1",
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
         "PYTHONUNBUFFERED": "1",

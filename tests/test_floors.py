@@ -69,7 +69,7 @@ def closure(extra: str) -> dict[str, int]:
     return sizes
 
 
-def _real(found, file) -> bool:  # noqa: ANN001
+def _real(found, file) -> bool:
     return Path(str(found.locate_file(file))).is_file()
 
 

@@ -44,7 +44,7 @@ print(json.dumps({
 """
 
 
-def test_a_parameter_added_in_one_place_is_seen_everywhere(tmp_path) -> None:  # noqa: ANN001
+def test_a_parameter_added_in_one_place_is_seen_everywhere(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

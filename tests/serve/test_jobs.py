@@ -10,7 +10,7 @@ from serve import jobs
 from serve.jobs import JobTable
 
 
-def row(job_id: str, **more) -> dict:  # noqa: ANN003
+def row(job_id: str, **more) -> dict:
     return {
         "job_id": job_id, "request_id": f"r-{job_id}", "operation": "generate", "state": jobs.QUEUED, "values": {"fps": 25.0},
         "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "accepted_ns": time.time_ns(), **more,

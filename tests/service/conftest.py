@@ -1,0 +1,108 @@
+"""One real service for the whole session: Ray, Serve and the supervisor, as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from analytics.record import Record, load
+from analytics.stores.local import LocalStore
+from sonoscope.client import Client
+from sonoscope.run import Run, marked_processes, read_run
+
+MEDIA = Path(__file__).parents[2] / "sonoscope" / "media"
+PORTRAIT = MEDIA / "portrait_astronaut.png"
+SPEECH = {"en": MEDIA / "speech_en.wav", "zh": MEDIA / "speech_zh.wav"}
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+def sonoscope(*arguments: object, data_dir: Path, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line as a user does."""
+    command = [sys.executable, "-m", "sonoscope", *map(str, arguments)]
+    environment = {**os.environ, "SONOSCOPE_DATA_DIR": str(data_dir), "SONOSCOPE_CONFIG": str(data_dir / "none.toml"), **env}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+@dataclass
+class Service:
+    """A running service and its data."""
+
+    run: Run
+    data_dir: Path
+
+    @property
+    def url(self) -> str:
+        return self.run.url
+
+    def client(self) -> Client:
+        return Client(self.url)
+
+    def download(self, request_id: str, path: Path) -> None:
+        with self.client() as client:
+            client.download(request_id, path)
+
+    def record(self, id: str) -> Record:
+        """The record of a request, which must be there."""
+        found = load(LocalStore(self.data_dir / "journal"), id)
+        assert found is not None, id
+        return found
+
+    def replica(self, stage: str) -> psutil.Process:
+        """The process of a stage's replica."""
+        found = [p for p in marked_processes(self.run.run_id) if f":{stage}" in _title(p) and "Replica" in _title(p)]
+        assert len(found) == 1, (stage, [_title(p) for p in marked_processes(self.run.run_id)])
+        return found[0]
+
+    def generate(self, *, portrait: Any = None, audio: Any = None, headers: dict[str, str] | None = None, **form: str) -> httpx.Response:
+        """POST /generate with files or bytes."""
+        portrait = PORTRAIT.read_bytes() if portrait is None else portrait
+        audio = SPEECH["zh"].read_bytes() if audio is None else audio
+        files = {"portrait": ("portrait.png", portrait), "audio": ("audio.wav", audio)}
+        return httpx.post(f"{self.url}/generate", files=files, data=form, headers=headers, timeout=120)
+
+    def wait(self, job_id: str, until: tuple[str, ...] = FINAL, timeout_s: float = 90) -> dict[str, Any]:
+        """The job once it is in one of these states."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            job = httpx.get(f"{self.url}/jobs/{job_id}", timeout=30).json()
+            if job["state"] in until:
+                return job
+            time.sleep(0.05)
+        raise AssertionError(f"job {job_id} is still {job}")
+
+    def stray_files(self) -> list[Path]:
+        """Unfinished files anywhere in the data folder."""
+        return [path for path in self.data_dir.rglob("*.part") if path.is_file()]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """`sonoscope up -d` on free ports in a folder of its own; `down` at the end leaves no process."""
+    data_dir = tmp_path_factory.mktemp("service")
+    env = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_MAX_UPLOAD_BYTES": str(8 * 2**20)}
+    started = sonoscope("up", "-d", data_dir=data_dir, **env)
+    try:
+        run = read_run(data_dir)
+        log = data_dir / "logs" / "service.log"
+        assert started.returncode == 0, started.stderr + (log.read_text()[-3000:] if log.exists() else "")
+        assert run is not None
+        yield Service(run, data_dir)
+    finally:
+        sonoscope("down", data_dir=data_dir)

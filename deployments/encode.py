@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import ray
-from ray import ObjectRef, serve
+from ray import serve
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.config import StageConfig
 from deployments.flow import CreditListener
 from deployments.media.encode import EncodedVideo, VideoWriter
-from deployments.messages import ENCODE_VIDEO, Frames, Progress, RenderTask, StreamEnd
+from deployments.messages import ENCODE_VIDEO, RUN_INFERENCE, Frames, Progress, RenderTask, StreamEnd
 from deployments.models.protocol import frame_count
 from telemetry.context import RequestContext
+from telemetry.errors import RequestError
 from telemetry.tracing import Stage, stage
 
 
@@ -48,10 +48,10 @@ class EncodeVideo:
                 done = 0
                 async for message in _pulled(frames, span):
                     match message:
-                        case Frames(chunk, count):
-                            await self._write(writer, chunk)
+                        case Frames(pixels):
+                            await asyncio.to_thread(writer.write, pixels)
                             await credit.grant()
-                            done += count
+                            done += len(pixels)
                             yield Progress(ENCODE_VIDEO, done, total)
                         case StreamEnd():
                             fields |= message.fields
@@ -64,10 +64,6 @@ class EncodeVideo:
         finally:
             credit.close()
             frames.cancel()
-
-    async def _write(self, writer: VideoWriter, chunk: ObjectRef[npt.NDArray[np.uint8]]) -> None:
-        frames = await chunk
-        await asyncio.to_thread(writer.write, frames)
 
     def _writer(self, context: RequestContext, task: RenderTask, total: int) -> VideoWriter:
         return VideoWriter(
@@ -86,13 +82,19 @@ class EncodeVideo:
 
 
 async def _pulled(frames: DeploymentResponseGenerator[Any], span: Stage) -> AsyncIterator[Any]:
-    """The messages of the stream; the time until each comes is waiting, not encoding."""
+    """The messages of the stream; the time until each comes is waiting, not encoding.
+
+    Raises RequestError(replica_lost): an ActorDiedError that went on to the caller would be taken there for the death of the
+    encoder's replica, and the caller would wait for ever (seen with Ray 2.60).
+    """
     while True:
         with span.waiting():
             try:
                 message = await anext(frames)
             except StopAsyncIteration:
                 return
+            except (ActorDiedError, ActorUnavailableError) as error:
+                raise RequestError("replica_lost", "The process that ran inference died.", stage=RUN_INFERENCE) from error
         yield message
 
 

@@ -49,7 +49,7 @@ class CreditListener:
         connected: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            shown = await reader.readexactly(len(token))
+            shown = await reader.read(len(token))
             if hmac.compare_digest(shown, token.encode()) and not connected.done():
                 connected.set_result(writer)
             else:
@@ -59,9 +59,10 @@ class CreditListener:
         return cls(server, CreditAddress(host, server.sockets[0].getsockname()[1], token), connected)
 
     async def grant(self) -> None:
-        """Lets the producer make one chunk more."""
+        """Lets the producer make one chunk more; one that has made its last and is gone needs no more."""
         writer = await self._connected
-        writer.write(_CREDIT)
+        if not writer.is_closing():
+            writer.write(_CREDIT)
 
     def close(self) -> None:
         """Ends the connection; a producer that still waits for credit stops."""

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import ray
 import torch
 from ray import serve
 
@@ -55,7 +54,7 @@ class Producer:
         for chunk in self._backend.generate(portrait, speech, parameters, self._on_step):
             self._check()
             self.waited_s += self._gate.take()
-            self._send(Frames(ray.put(chunk), len(chunk)))
+            self._send(Frames(chunk))
 
     def _on_step(self, step: int, steps: int) -> None:
         self._check()

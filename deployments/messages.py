@@ -43,10 +43,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Frames:
-    """A chunk of frames in the object store, uint8 (count, h, w, 3)."""
+    """A chunk of frames, uint8 (n, h, w, 3).
 
-    chunk: ObjectRef[npt.NDArray[np.uint8]]
-    count: int
+    As an item of a stream it travels by reference: Ray writes it into the object store once, and the reader sees that memory. An
+    ObjectRef inside the item would be a reference that nobody holds between the writer's end and the reader's first look (seen: one
+    request in fifty failed with ReferenceCountingAssertionError).
+    """
+
+    pixels: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What stands in front of Ray's HTTP proxy: our request ids, and our words where Ray would answer in its own.
 
-Ray imports `middlewares` by the environment variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, which has to be set before Ray starts.
+Ray imports `middlewares` by the environment variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, set before Ray starts.
 Without it everything works, but Ray's own id stands beside ours on the answer, and its own errors are plain text.
 """
 
@@ -30,7 +30,7 @@ def active() -> bool:
 
 def middlewares() -> list[Middleware]:
     """What Ray puts around its proxy."""
-    return [Middleware(RequestIds)]  # pyright: ignore[reportArgumentType]
+    return [Middleware(RequestIds)]
 
 
 class RequestIds:

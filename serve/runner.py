@@ -122,7 +122,7 @@ class Runner:
         error = await self._attempt(context, row, record)
         if error is not None:
             record.fail(error)
-            self._settings.videos_dir.joinpath(f"{context.request_id}.mp4").unlink(missing_ok=True)
+            self._remove_files(context.request_id)
         self._close(row, record, error)
 
     async def _attempt(self, context: RequestContext, row: jobs.Row, record: RequestRecord) -> RequestError | None:
@@ -144,6 +144,11 @@ class Runner:
         except asyncio.CancelledError:
             return RequestError("cancelled", "The job was cancelled.", stage=RUN_INFERENCE)
         return None
+
+    def _remove_files(self, request_id: str) -> None:
+        """A failed request leaves no file: neither its video nor what a killed encoder was writing."""
+        for path in self._settings.videos_dir.glob(f"*{request_id}.mp4*"):
+            path.unlink(missing_ok=True)
 
     def _close(self, row: jobs.Row, record: RequestRecord, error: RequestError | None) -> None:
         """Writes record span, terminal event and final state, in this order and without an await in between."""
@@ -182,4 +187,5 @@ class Runner:
             )
             error = RequestError("replica_lost", "The process that ran the job died.", stage=row["stage"] or "queue")
             record.fail(error)
+            self._remove_files(row["request_id"])
             self._close(row, record, error)

@@ -122,6 +122,26 @@ def record(
 
 
 @app.command()
+def query(
+    expression: Annotated[str, typer.Argument(metavar="EXPR", help="A filter: 'inference_steps > 20 && audio_drift_ms > 100'.")],
+    since: Annotated[str | None, typer.Option(help="How far back (30m, 1h, 7d), or a time (2026-11-22T18:00:00Z).")] = None,
+    until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
+    file: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False, help="Request rows: Parquet or CSV.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only how many.")] = False,
+    group: Annotated[str | None, typer.Option(help="How many for each value of this field.")] = None,
+    shape: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where to write the rows.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Find requests by what was asked, what happened and how good it was."""
+    from sonoscope.commands import query as command
+
+    asked = command.Shape(count=count, group=group, format=shape, out=out, as_json=as_json)
+    command.query(expression, command.Bounds(since, until), asked, file=file, data_dir=data_dir)
+
+
+@app.command()
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Say what is installed, which device, which ports, what is missing and how to get it."""
     from sonoscope.commands import doctor as command

@@ -7,7 +7,8 @@ import sys
 SCRIPT = """
 import json, sys, pathlib
 from telemetry import fields
-new = fields.Field("mouth_gain", "parameter", "float", "how wide the mouth opens", unit="x", default=1.5, minimum=0.0, maximum=3.0, advised=(1.0, 2.0))
+limits = {"minimum": 0.0, "maximum": 3.0, "advised": (1.0, 2.0)}
+new = fields.Field("mouth_gain", "parameter", "float", "how wide the mouth opens", unit="x", default=1.5, **limits)
 fields.PARAMETERS += (new,); fields.FIELDS += (new,); fields.BY_NAME[new.name] = new
 
 from typer.testing import CliRunner

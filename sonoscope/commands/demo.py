@@ -25,9 +25,9 @@ def demo(*, target: Path | None, language: str, data_dir: Path | None) -> None:
     run = start_detached(configured)
     video = (target or Path(f"sonoscope-demo-{language}.mp4")).resolve()
     media = files("sonoscope") / "media"
-    with as_file(media / "portrait_astronaut.png") as portrait, as_file(media / SPEECH[language]) as speech:
-        with errors(), Client(run.url) as client:
-            job = make(client, portrait, speech, video, {})
+    bundled = (as_file(media / "portrait_astronaut.png"), as_file(media / SPEECH[language]))
+    with bundled[0] as portrait, bundled[1] as speech, errors(), Client(run.url) as client:
+        job = make(client, portrait, speech, video, {})
     record = load(LocalStore(configured.journal_dir), job.request_id)
     assert record is not None
     _print(record, video, run)

@@ -34,10 +34,9 @@ def generate(
             return
         for code in answer.result.advice:
             out.print(f"[yellow]advice:[/yellow] {code}")
-        outcomes = answer.result.outcomes
-        out.print(
-            f"{target}  {outcomes['video_s']:.2f} s, {outcomes['width']}x{outcomes['height']}, made in {outcomes['latency_s']:.2f} s"
-        )
+        video = answer.result.outcomes
+        size = f"{video['width']}x{video['height']}"
+        out.print(f"{target}  {video['video_s']:.2f} s, {size}, made in {video['latency_s']:.2f} s", soft_wrap=True)
         out.print(f"[dim]sonoscope record {answer.request_id}[/dim]")
 
 

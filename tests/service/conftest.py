@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
@@ -63,7 +66,9 @@ class Service:
         assert len(found) == 1, (stage, [_title(p) for p in marked_processes(self.run.run_id)])
         return found[0]
 
-    def generate(self, *, portrait: Any = None, audio: Any = None, headers: dict[str, str] | None = None, **form: str) -> httpx.Response:
+    def generate(
+        self, *, portrait: Any = None, audio: Any = None, headers: dict[str, str] | None = None, **form: str
+    ) -> httpx.Response:
         """POST /generate with files or bytes."""
         portrait = PORTRAIT.read_bytes() if portrait is None else portrait
         audio = SPEECH["zh"].read_bytes() if audio is None else audio
@@ -79,6 +84,41 @@ class Service:
                 return job
             time.sleep(0.05)
         raise AssertionError(f"job {job_id} is still {job}")
+
+    def submit(self, audio: bytes, **form: str) -> dict[str, Any]:
+        """Hands a job in and returns at once."""
+        answer = self.generate(audio=audio, headers={"Prefer": "respond-async"}, **form)
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["location"] == f"/jobs/{answer.json()['job_id']}"
+        return answer.json()
+
+    def until_encoding(self, job_id: str) -> None:
+        """Waits until the first frames are encoded."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            job = httpx.get(f"{self.url}/jobs/{job_id}").json()
+            if job["frames"]:
+                return
+            assert job["state"] in ("queued", "running"), job
+            time.sleep(0.02)
+        raise AssertionError("never started to encode")
+
+    def settle(self) -> None:
+        """Waits until the encoder has let go of its unfinished file."""
+        end = time.monotonic() + 10
+        while self.stray_files() and time.monotonic() < end:
+            time.sleep(0.05)
+
+    @staticmethod
+    def long_speech(seconds: float = 40.0) -> bytes:
+        """English speech of this length, as WAV."""
+        with wave.open(str(SPEECH["en"])) as file:
+            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        buffer = io.BytesIO()
+        with wave.open(buffer, "wb") as file:
+            file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
+            file.writeframes(np.resize(samples, int(seconds * 16_000)).tobytes())
+        return buffer.getvalue()
 
     def stray_files(self) -> list[Path]:
         """Unfinished files anywhere in the data folder."""

@@ -70,9 +70,10 @@ def test_the_mouth_moves_with_the_speech(video: Path) -> None:
 
     mesh, openings = FaceMesh(), []
     with av.open(str(video)) as container:
-        for frame in container.decode(video=0):
-            rgb = frame.to_ndarray(format="rgb24")
-            points, _ = mesh.fit(rgb, mesh.detect(rgb)[0]) if not openings else mesh.track(rgb, points)
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        points, _ = mesh.fit(pictures[0], mesh.detect(pictures[0])[0])
+        for rgb in pictures:
+            points, _ = mesh.track(rgb, points)
             openings.append(float(np.linalg.norm(points[13, :2] - points[14, :2])))
     with av.open(str(video)) as container:
         sound = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)])
@@ -97,7 +98,9 @@ def test_exactly_one_terminal_event_that_is_the_record_spans_row(service: Any, m
     kinds = [event["event_type"] for event in record.events]
     assert kinds[0] == "request_received"
     assert [kind for kind in kinds if kind in fields.TERMINAL_EVENTS] == ["business_output"]
-    assert {"input_start", "input_success", "preprocess_complete", "inference_complete", "encode_complete", "sync_measured"} <= set(kinds)
+    assert {"input_start", "input_success", "preprocess_complete", "inference_complete", "encode_complete", "sync_measured"} <= set(
+        kinds
+    )
     root = next(span for span in record.spans if span.name == "sonic_generation")
     times = {"started_at", "ended_at"}
     for name, value in record.request.items():

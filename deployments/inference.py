@@ -88,7 +88,7 @@ class RunInference:
         speech: Speech,
         credit: CreditAddress,
     ) -> AsyncIterator[Progress | Frames | StreamEnd]:
-        """Streams progress, frames and at last the fields. The inputs come as references, which Ray resolves before the call.
+        """Streams progress, frames and at last the fields.
 
         Raises RequestError: invalid_parameter, out_of_memory, inference_diverged, deadline_exceeded, cancelled.
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import ray
 from ray import serve
 
 from deployments.config import StageConfig
@@ -39,7 +38,7 @@ class LoadAudio:
             span.set(audio_s=audio.seconds)
             facts = {"input": "audio", "audio_s": audio.seconds} | _facts(audio)
             self._telemetry.events.write_row("input_success", span.context, facts)
-            product = ray.put(Speech(audio.samples))
+            product = Speech(audio.samples)
         return StageAnswer(span.fields, product=product)
 
 

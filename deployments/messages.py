@@ -1,4 +1,9 @@
-"""What the stages are called and what they say to each other. Plain values: whoever only talks to a stage imports nothing heavy."""
+"""What the stages are called and what they say to each other. Plain values: whoever only talks to a stage imports nothing heavy.
+
+Arrays stand in these messages by value: Ray writes a large one into the object store once, passes a reference, and the reader sees
+that memory. An ObjectRef of our own inside a message would be held by nobody between the sender's end and the reader's first look,
+because Serve sends every answer as an item of a stream (seen: one request in fifty failed with ReferenceCountingAssertionError).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,6 @@ from telemetry.fields import STAGES
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from ray import ObjectRef
 
     from deployments.models.protocol import Portrait, Speech
 
@@ -20,14 +24,11 @@ LOAD_AUDIO, PREPROCESS_IMAGE, RUN_INFERENCE, ENCODE_VIDEO, MEASURE_SYNC = STAGES
 
 @dataclass(frozen=True)
 class StageAnswer:
-    """What a stage hands back: fields for the request's row, advice, and its product by reference.
-
-    The product stays in the object store: whoever passes it on never touches the bytes.
-    """
+    """What a stage hands back: fields for the request's row, advice, and its product (a Speech or a Portrait)."""
 
     fields: dict[str, Any]
     advice: tuple[str, ...] = ()
-    product: ObjectRef[Any] | None = None
+    product: Any = None
     size: tuple[int, int] = (0, 0)
     """Width and height of a portrait, px."""
 
@@ -43,12 +44,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Frames:
-    """A chunk of frames, uint8 (n, h, w, 3).
-
-    As an item of a stream it travels by reference: Ray writes it into the object store once, and the reader sees that memory. An
-    ObjectRef inside the item would be a reference that nobody holds between the writer's end and the reader's first look (seen: one
-    request in fifty failed with ReferenceCountingAssertionError).
-    """
+    """A chunk of frames, uint8 (n, h, w, 3)."""
 
     pixels: npt.NDArray[np.uint8]
 
@@ -62,11 +58,11 @@ class StreamEnd:
 
 @dataclass(frozen=True)
 class RenderTask:
-    """What is to be rendered: parameters, the products of the first stages by reference, and what the encoder must know of them."""
+    """What is to be rendered: parameters, the products of the first stages, and what the encoder must know of them."""
 
     parameters: Mapping[str, Any]
-    portrait: ObjectRef[Portrait]
-    speech: ObjectRef[Speech]
+    portrait: Portrait
+    speech: Speech
     audio_hash: str
     audio_s: float
     width: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import ray
 from ray import serve
 
 from deployments.cache import PortraitCache
@@ -92,8 +91,7 @@ class PreprocessImage:
             span.event("face_found", **facts)
             span.set(roi_width=facts["roi_width"], roi_height=facts["roi_height"], cache_hit=facts["cache_hit"])
             log("input_success", span.context, input="portrait", **facts)
-            product = ray.put(portrait)
         self._telemetry.events.write_row("preprocess_complete", span.context, span.fields)
         advice = ("several_faces",) if facts["faces"] > 1 else ()
         height, width = portrait.pixels.shape[:2]
-        return StageAnswer(span.fields, advice, product, (width, height))
+        return StageAnswer(span.fields, advice, portrait, (width, height))

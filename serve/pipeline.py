@@ -77,8 +77,6 @@ async def generate(
     Raises RequestError with the stage in it; a cancelled call cancels what runs.
     """
     audio, picture = await _inputs(stages, context, parameters, on_fields)
-    assert audio.product is not None
-    assert picture.product is not None
     audio_s = audio.fields["audio_s"]
     on_fields(*_corrected(parameters, audio_s))
     width, height = picture.size

@@ -15,7 +15,6 @@ from telemetry.ids import uuid7
 from telemetry.journal import Journal
 from telemetry.values import clean, dumps, rfc3339
 
-_EVENT_TYPES = frozenset(EVENT_TYPES)
 _TIMES = frozenset(field.name for field in BY_NAME.values() if field.dtype == "time")
 _guard = guard("event")
 
@@ -27,6 +26,11 @@ class EventLog:
         self._journal = journal
         stamps = {name: value for name, value in resource.attributes.items() if name in EVENT_FIELDS}
         self._stamps = {**stamps, "schema_version": SCHEMA_VERSION}
+        self._types: set[str] = set(EVENT_TYPES)
+
+    def declare(self, *event_types: str) -> None:
+        """Allows further types: those of a service that is not ours."""
+        self._types.update(event_types)
 
     def log_event(self, event_type: str, context: RequestContext, *, span_id: str | None = None, **fields: Any) -> str:
         """Writes one event and returns its id (UUIDv7). `span_id`: 16 hexadecimal digits; without it the span of `context`.
@@ -37,7 +41,7 @@ class EventLog:
 
     def write_row(self, event_type: str, context: RequestContext, fields: Mapping[str, Any], *, span_id: str | None = None) -> str:
         """As `log_event`, for fields of any name."""
-        if event_type not in _EVENT_TYPES:
+        if event_type not in self._types:
             raise ValueError(f"unknown event type {event_type!r}: add it to telemetry.fields.EVENT_TYPES")
         event_id = uuid7()
         with _guard:

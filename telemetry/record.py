@@ -115,7 +115,7 @@ class RequestRecord:
     def _write_span(self, row: dict[str, Value]) -> None:
         with pinned(self._context.traceparent):
             span = self._telemetry.tracer.start_span(
-                RECORD_SPANS[self._context.operation],
+                RECORD_SPANS.get(self._context.operation, self._context.operation),
                 context=_client_span(self._parent),
                 attributes={name: value for name, value in row.items() if value is not None},
                 start_time=self._started_ns,

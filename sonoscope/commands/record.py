@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
+from analytics.baseline import Baseline, baselines
 from analytics.record import Record, load
-from analytics.stores.local import LocalStore
+from analytics.requests import joined
+from analytics.stores.base import Range
+from analytics.stores.local import LocalStore, event_ns
 from sonoscope.commands.common import errors, fail, out, print_json, settings
 from sonoscope.show import show_record
 from telemetry.errors import RequestError
+
+LOOK_BACK_NS = 28 * 86_400 * 1_000_000_000
+"""How far back like requests are looked for: four weeks, for an older machine or model is no measure."""
+_STYLES = {"usual": "dim", "too few": "dim", "slow": "yellow", "fast": "green"}
 
 
 def record(id: str, *, data_dir: Path | None, as_json: bool) -> None:
     """Prints the record of a request, or of a video by the id that it carries."""
     with errors(as_json):
-        found = find(id, settings(data_dir=data_dir).journal_dir)
+        store = LocalStore(settings(data_dir=data_dir).journal_dir)
+        found = find(id, store.journal_dir)
+    usual = _baselines(store, found)
     if as_json:
-        print_json(found.as_dict())
-    else:
-        show_record(found, out)
+        print_json({**found.as_dict(), "baselines": [{**asdict(one), "verdict": one.verdict} for one in usual]})
+        return
+    show_record(found, out)
+    for one in usual:
+        out.print(one.sentence, style=_STYLES[one.verdict], soft_wrap=True)
+
+
+def _baselines(store: LocalStore, found: Record) -> list[Baseline]:
+    """Of the stages that ran, against like requests of the weeks before."""
+    if not found.request:
+        return []
+    started = event_ns(found.events[0])
+    with joined(store, Range(started - LOOK_BACK_NS, None)) as view:
+        return baselines(view, found.request)
 
 
 def find(id: str, journal_dir: Path) -> Record:

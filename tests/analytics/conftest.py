@@ -29,7 +29,9 @@ class Service:
         self.store = LocalStore(folder / "journal")
 
     def context(self, number: int, attempt: int = 1) -> RequestContext:
-        return RequestContext(f"request-{number:04}", new_traceparent(), job_id=f"job-{number}", attempt=attempt)
+        parent = new_traceparent()
+        identity = {"trace_id": parent.split("-")[1]}  # as admission does
+        return RequestContext(f"request-{number:04}", parent, job_id=f"job-{number}", attempt=attempt, identity=identity)
 
     def receive(self, context: RequestContext, **values: Any) -> None:
         self.telemetry.events.log_event("request_received", context, **values)

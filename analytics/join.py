@@ -7,11 +7,13 @@ them. What is rare (copies, scores, failures, orphans) is looked for first, in f
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from analytics.columns import DETAILS
+from analytics.filters.sql import quoted
 from analytics.stores.base import Range
 from telemetry import fields
 
@@ -33,10 +35,13 @@ class Prepared:
 
 
 def prepare(
-    connection: duckdb.DuckDBPyConnection, range: Range, *, details: bool, deadline_s: float | None, now_ns: int | None = None
+    connection: duckdb.DuckDBPyConnection, range: Range, *, details: bool, deadline_s: float | None, own: Sequence[str] = ()
 ) -> Prepared:
-    """Makes the view `requests`. `deadline_s`: age at which a request without an end is an orphan (None: nothing runs)."""
-    now = time.time_ns() if now_ns is None else now_ns
+    """Makes the view `requests`. `deadline_s`: age at which a request without an end is an orphan (None: nothing runs).
+
+    `own`: columns of both views beyond the table of names.
+    """
+    now = time.time_ns()
     limit = now if deadline_s is None else now - int(deadline_s * 1e9)
     copies = _find_copies(connection)
     _find_unfinished(connection, range, limit)
@@ -45,7 +50,7 @@ def prepare(
     if details:
         connection.execute(_DETAILS)
     running, orphans = _row(connection, "SELECT count(*) FILTER (NOT orphan), count(*) FILTER (orphan) FROM unfinished")
-    connection.execute(f"CREATE VIEW requests AS {_requests(range, bool(copies), bool(orphans), details)}")
+    connection.execute(f"CREATE VIEW requests AS {_requests(range, bool(copies), bool(orphans), details, own)}")
     return Prepared(running, orphans, copies)
 
 
@@ -102,7 +107,7 @@ def _find_stage_times(connection: duckdb.DuckDBPyConnection) -> None:
         GROUP BY trace_id""")
 
 
-def _requests(range: Range, copies: bool, orphans: bool, details: bool) -> str:
+def _requests(range: Range, copies: bool, orphans: bool, details: bool, own: Sequence[str]) -> str:
     both = [name for name in fields.BY_NAME if name not in ("user_score", "user_comment", "trace_id", *_TIMES)]
     stage_ms = {f"{stage}_ms" for stage in fields.STAGES}
     columns = [f"coalesce(e.{name}, s.{name}{f', t.{name}' if name in stage_ms else ''}) AS {name}" for name in both]
@@ -112,6 +117,7 @@ def _requests(range: Range, copies: bool, orphans: bool, details: bool) -> str:
     columns += ["coalesce(e.ended_at, s.ended_at, s.end_at, e.logged_at) AS ended_at"]
     columns += [f"coalesce(e.{name}, s.{name}) AS {name}" for name in ("service_name", "service_version", "environment")]
     columns += [f"coalesce(e.{name}, s.{name}) AS {name}" for name in ("host_name", "process_pid", "extra")]
+    columns += [f"coalesce(e.{quoted(name)}, s.{quoted(name)}) AS {quoted(name)}" for name in own]
     names = " ".join(f"WHEN '{operation}' THEN '{span}'" for operation, span in fields.RECORD_SPANS.items())
     columns += [f"coalesce(s.name, CASE e.operation {names} ELSE e.operation END) AS name"]
     columns += ["s.span_id IS NOT NULL AS has_trace", "coalesce(NOT e.orphan, false) AS has_logs"]

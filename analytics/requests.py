@@ -48,8 +48,7 @@ class Coverage:
 
     def sentence(self) -> str:
         """One line for a person."""
-        share = f"{self.with_both / self.requests:.0%}" if self.requests else "none"
-        parts = [f"{self.requests} requests, {share} with trace and log"]
+        parts = [f"{self.requests} requests, {self.with_both} of them with trace and log"]
         parts += [f"{count} {word}" for count, word in ((self.requests - self.with_trace, "without trace"),
                   (self.requests - self.with_logs, "without log"), (self.orphans, "lost (completed by the reader)"),
                   (self.duplicates, "duplicate records left out"), (self.retries, "retries"), (self.running, "still running"),
@@ -151,7 +150,8 @@ def joined(
     details = details or bool(where and where.columns & {column.name for column in DETAILS})
     with _opened(store, range, where) as (connection, truncated, unreadable):
         connection.execute(f"SET memory_limit = '{MEMORY}'")
-        prepared = prepare(connection, range, details=details, deadline_s=deadline_s)
+        own = [column.name for column in store.mapping.own] if isinstance(store, LocalStore) else []
+        prepared = prepare(connection, range, details=details, deadline_s=deadline_s, own=own)
         yield Joined(connection, truncated=truncated, unreadable=unreadable, running=prepared.running)
 
 

@@ -82,8 +82,8 @@ def _event_row(event: dict[str, Any]) -> Row:
             row[_EVENT_COLUMNS[name]] = value
         else:
             extra[name] = value
-    if "event_type" not in row or "logged_at" not in row:
-        raise KeyError("event_type or @timestamp")
+    if "logged_at" not in row:
+        raise KeyError("@timestamp")
     return row, extra
 
 

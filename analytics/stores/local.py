@@ -15,6 +15,7 @@ from analytics.filters.sql import quoted
 from analytics.stores import lookup
 from analytics.stores.base import Answer, Range
 from analytics.stores.duck import arrow
+from analytics.stores.mapping import Mapping
 from analytics.stores.snapshot import Reader, Snapshot
 from analytics.stores.spans import Span, SpanEvent, event_ns, event_time, parse_spans
 from telemetry.segments import Kind
@@ -26,9 +27,10 @@ SLACK_NS = 300_000_000_000
 
 
 class LocalStore:
-    """Journal and Parquet folder of one data folder (by default `parquet` beside the journal)."""
+    """Journal and Parquet folder of one data folder (by default `parquet` beside the journal), read under a mapping's names."""
 
-    def __init__(self, journal_dir: Path, parquet_dir: Path | None = None) -> None:
+    def __init__(self, journal_dir: Path, parquet_dir: Path | None = None, mapping: Mapping | None = None) -> None:
+        self.mapping = mapping or Mapping()
         self.journal_dir = journal_dir
         self.parquet_dir = parquet_dir or journal_dir.parent / "parquet"
         self._reader = Reader(journal_dir, self.parquet_dir)
@@ -59,7 +61,8 @@ class LocalStore:
             connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
             for kind, live in snapshot.live.items():
                 connection.register(f"live_{kind}", live.table)
-                connection.execute(f"CREATE VIEW {kind} AS {_union(kind, snapshot.paths(kind, since))}")
+                source = f"({_union(kind, snapshot.paths(kind, since))})"
+                connection.execute(f"CREATE VIEW {kind} AS {self.mapping.view(kind, source)}")
             yield connection, snapshot
 
 

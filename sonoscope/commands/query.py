@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from analytics.columns import vocabulary
@@ -23,6 +24,8 @@ from analytics.filters import Filter, FilterError, parse
 from analytics.requests import Coverage, Joined, from_file, joined
 from analytics.stores.base import Range
 from analytics.stores.local import LocalStore
+from analytics.stores.mapping import read_mapping
+from serve.settings import Settings
 from sonoscope.commands.common import err, fail, out, print_json, settings
 from sonoscope.run import read_run
 from telemetry.values import rfc3339
@@ -31,6 +34,7 @@ SHOWN = 20
 """Rows of the table in the terminal; all of them with another --format or -o."""
 COLUMNS = ("started_at", "request_id", "status", "inference_steps", "audio_drift_ms", "latency_s", "error_type")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+PIPE_WIDTH = 1000
 FORMATS = ("table", "json", "csv", "parquet")
 
 
@@ -89,11 +93,18 @@ def moment(text: str) -> int:
 
 def _parse(expression: str, range: Range, file: Path | None, data_dir: Path | None) -> Filter:
     """The filter; a name that is not in the table may be one of the rows' own."""
+    declared = () if file else _store(settings(data_dir=data_dir)).mapping.own
     try:
-        return parse(expression)
+        return parse(expression, vocabulary(declared))
     except FilterError:
         with _view(range, file, data_dir, None) as view:
-            return parse(expression, vocabulary(view.own_names()))
+            return parse(expression, vocabulary([*declared, *view.own_names()]))
+
+
+def _store(configured: Settings) -> LocalStore:
+    """The store of the data folder, under the names of its `mapping.yaml` where there is one."""
+    path = configured.data_dir / "mapping.yaml"
+    return LocalStore(configured.journal_dir, mapping=read_mapping(path) if path.exists() else None)
 
 
 @contextmanager
@@ -106,7 +117,7 @@ def _view(range: Range, file: Path | None, data_dir: Path | None, where: Filter 
     run = read_run(configured.data_dir)
     # Where no service runs, nobody will end what has no end.
     deadline_s = configured.deadline_s if run is not None and run.alive else None
-    with joined(LocalStore(configured.journal_dir), range, where, deadline_s=deadline_s) as view:
+    with joined(_store(configured), range, where, deadline_s=deadline_s) as view:
         yield view
 
 
@@ -168,7 +179,8 @@ def _print_table(rows: pa.Table) -> None:
         table.add_column(name, no_wrap=True, justify="right" if pa.types.is_floating(rows.schema.field(name).type) else "left")
     for row in rows.to_pylist():
         table.add_row(*(_cell(value) for value in row.values()))
-    out.print(table)
+    # A terminal shows what fits; a pipe gets every column whole.
+    (out if sys.stdout.isatty() else Console(width=PIPE_WIDTH, highlight=False)).print(table)
 
 
 def _cell(value: Any) -> str:
@@ -176,7 +188,9 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+    return str(value)
 
 
 def plain(rows: pa.Table) -> list[dict[str, Any]]:

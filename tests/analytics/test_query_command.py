@@ -39,7 +39,7 @@ def test_what_a_person_sees(filled: Service) -> None:
     done = query("inference_steps > 15")
     assert "request-0029" in done.stdout
     assert "the newest 20 of 24" in done.stderr
-    assert "30 requests, 100% with trace and log" in done.stderr
+    assert "30 requests, 30 of them with trace and log" in done.stderr
     assert query("inference_steps > 15", "--count").stdout == "24 of 30\n"
 
 

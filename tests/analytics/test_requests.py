@@ -226,5 +226,5 @@ def test_nothing_is_an_answer(service: Service) -> None:
     found = load(service.store)
     assert found.table.num_rows == 0
     assert found.coverage.requests == 0
-    assert found.coverage.sentence() == "0 requests, none with trace and log"
+    assert found.coverage.sentence() == "0 requests, 0 of them with trace and log"
     assert orjson.dumps(found.coverage.as_dict())

@@ -1,0 +1,114 @@
+"""Other people's names: a YAML file says which of their span attributes and log fields are which columns.
+
+    record:
+      span: render_clip                  # the span that stands for a request
+      event: {kind: clip.done}           # log lines with these values end one
+    columns:
+      request_id: {span: req.id, log: reqId}
+      steps: {span: gen.num_steps, log: numSteps, kind: parameter, type: int}
+      av_skew_ms: {log: av.skew, kind: outcome, type: float, unit: ms}
+
+A name of our table keeps its own type, unit and kind; another is declared with them. Each column needs `span`, `log`, or both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from analytics.columns import Column
+from analytics.filters.sql import quoted
+from telemetry import fields
+from telemetry.segments import Kind
+
+_TYPES = {"int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "str": "VARCHAR", "time": "TIMESTAMPTZ_NS"}
+_KEYS = {"span", "log", "kind", "type", "unit", "meaning"}
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """One column: the span attribute and the log field that it comes from ("" = that side lacks it)."""
+
+    column: Column
+    kind: fields.Kind
+    span: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What a mapping file says."""
+
+    columns: tuple[Mapped, ...] = ()
+    span: str = ""
+    event: Dict[str, str] = field(default_factory=dict)
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        """Columns that our table of names lacks."""
+        return tuple(mapped.column for mapped in self.columns if mapped.column.name not in fields.BY_NAME)
+
+    def view(self, kind: Kind, source: str) -> str:
+        """The SELECT that gives the rows of `source` our names. Every text from the file stands in it as a quoted literal."""
+        replaced: list[str] = []
+        added: list[str] = []
+        for mapped in self.columns:
+            theirs = mapped.span if kind == "spans" else mapped.log
+            sql_type = _TYPES[mapped.column.dtype]
+            value = f"TRY_CAST({_extract(theirs)} AS {sql_type})" if theirs else f"NULL::{sql_type}"
+            name = quoted(mapped.column.column)
+            if mapped.column.name not in fields.BY_NAME:
+                added.append(f"{value} AS {name}")
+            elif theirs:
+                replaced.append(f"coalesce({name}, {value}) AS {name}")
+        if kind == "spans" and self.span:
+            replaced.append(f"is_record OR name = {_literal(self.span)} AS is_record")
+        if kind == "events" and self.event:
+            ended = " AND ".join(f"{_extract(name)} = {_literal(value)}" for name, value in self.event.items())
+            replaced.append(f"CASE WHEN {ended} THEN 'business_output' ELSE event_type END AS event_type")
+        star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
+        return f"SELECT {', '.join([star, *added])} FROM {source}"
+
+
+def read_mapping(path: Path) -> Mapping:
+    """The mapping of a file. Raises OSError, and ValueError that names what is wrong in it."""
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(raw, dict) or raw.keys() - {"record", "columns"}:
+        raise ValueError(f"{path}: only `record` and `columns` are known")
+    record = raw.get("record") or {}
+    columns = tuple(_mapped(path, name, entry or {}) for name, entry in (raw.get("columns") or {}).items())
+    return Mapping(columns, str(record.get("span") or ""), {str(k): str(v) for k, v in (record.get("event") or {}).items()})
+
+
+def _mapped(path: Path, name: str, entry: dict[str, Any]) -> Mapped:
+    where = f"{path}: column {name}"
+    if unknown := entry.keys() - _KEYS:
+        raise ValueError(f"{where}: {', '.join(sorted(unknown))} is not known; {', '.join(sorted(_KEYS))} are")
+    if not entry.get("span") and not entry.get("log"):
+        raise ValueError(f"{where}: say from which `span` attribute or `log` field it comes")
+    known = fields.BY_NAME.get(name)
+    dtype, kind = (known.dtype, known.kind) if known else (entry.get("type", "str"), entry.get("kind", "identity"))
+    if dtype not in _TYPES:
+        raise ValueError(f"{where}: type {dtype} is not one of {', '.join(_TYPES)}")
+    if kind not in get_args(fields.Kind):
+        raise ValueError(f"{where}: kind {kind} is not one of {', '.join(get_args(fields.Kind))}")
+    unit, meaning = (known.unit, known.meaning) if known else (str(entry.get("unit", "")), str(entry.get("meaning", "")))
+    # `derived`: a trace store knows it under their name only, so the filter is decided after the join.
+    column = Column(name, name, dtype, unit, "derived", meaning)
+    return Mapped(column, kind, str(entry.get("span") or ""), str(entry.get("log") or ""))
+
+
+def _extract(name: str) -> str:
+    path = '$."' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"json_extract_string(extra, {_literal(path)})"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -207,7 +207,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_live(Path(name), 1000 if given.tiny else 100_000)
         seconds, peak, rows = measure("live", Path(name))
-        print(f"live end, {rows} events: {seconds:.2f} s ({seconds / rows * 1e6:.0f} µs an event), peak {peak:.0f} MB")
+        print(
+            f"live end, {rows} events and as many record spans: {seconds:.2f} s ({seconds / rows / 2 * 1e6:.0f} µs a line), peak {peak:.0f} MB"
+        )
 
 
 def compare(folder: Path, n: int) -> None:

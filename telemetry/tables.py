@@ -139,7 +139,7 @@ def _plain(value: Mapping[str, Any]) -> Any:
 
 
 def _assemble(kind: Kind, rows: list[Row]) -> pa.Table:
-    """Column by column: 5 µs a row of 45 values; `pa.Table.from_pylist` with the schema took 21 µs."""
+    """Column by column, so that a value of the wrong type costs its own cell and not its row (8 µs a row of 32 values)."""
     cells: dict[str, list[Any]] = {}
     for number, (row, _) in enumerate(rows):
         for name, value in row.items():

@@ -207,9 +207,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         write_live(Path(name), 1000 if given.tiny else 100_000)
         seconds, peak, rows = measure("live", Path(name))
-        print(
-            f"live end, {rows} events and as many record spans: {seconds:.2f} s ({seconds / rows / 2 * 1e6:.0f} µs a line), peak {peak:.0f} MB"
-        )
+        line = seconds / rows / 2 * 1e6
+        print(f"live end, {rows} events and as many record spans: {seconds:.2f} s ({line:.0f} µs a line), peak {peak:.0f} MB")
 
 
 def compare(folder: Path, n: int) -> None:

@@ -20,6 +20,7 @@ from telemetry import fields
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 from telemetry.ids import uuid7
+from telemetry.names import read_synonyms, search_keys
 from telemetry.record import RequestRecord
 from telemetry.redact import Redactor
 from telemetry.tracing import Telemetry
@@ -46,6 +47,7 @@ class Admission:
         self._assets = assets
         self._telemetry = telemetry
         self._redactor = redactor
+        self._synonyms = read_synonyms(settings.synonyms_file) if settings.synonyms_file else None
         self._local = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
 
     async def accept(self, request: Request) -> str:
@@ -71,6 +73,11 @@ class Admission:
         await asyncio.to_thread(self._table.add, self._row(request, values, started_ns, deadline))
         self._telemetry.events.log_event("request_received", context, **values)
         return values["job_id"]
+
+    def note_asset(self, asset: Asset, owner_hash: str) -> None:
+        """Puts an upload into the catalogue, to be found by its name."""
+        keys = search_keys(asset.name, self._synonyms) if asset.name else []
+        self._table.add_asset(asset.asset_id, owner_hash, asset.name, asset.bytes, keys)
 
     def owner_hash(self, request: Request) -> str:
         """Keyed hash of the person who asks, as far as that is known ("" where it is not)."""
@@ -106,8 +113,9 @@ class Admission:
             asset: Asset = await self._assets.resolve(value, name)
             values[f"{name}_hash"] = asset.asset_id
             if asset.name is not None:
-                owner = values["owner_hash"] or ""
-                await asyncio.to_thread(self._table.add_asset, asset.asset_id, owner, asset.name, asset.bytes)
+                await asyncio.to_thread(self.note_asset, asset, values["owner_hash"] or "")
+                if self._settings.redact_keep_names:
+                    values |= {f"{name}_name": asset.name, f"{name}_keys": search_keys(asset.name, self._synonyms)}
 
     def _refuse(
         self, request: Request, context: RequestContext, values: Mapping[str, Any], started_ns: int, error: RequestError

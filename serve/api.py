@@ -117,7 +117,7 @@ class Api:
         if not hasattr(file, "read"):
             raise RequestError("invalid_parameter", "file is missing.", field="file", hint="Send the file as multipart field file.")
         asset = await self._assets.save(file)  # pyright: ignore[reportArgumentType]
-        await asyncio.to_thread(self._table.add_asset, asset.asset_id, self._door.owner_hash(request), asset.name, asset.bytes)
+        await asyncio.to_thread(self._door.note_asset, asset, self._door.owner_hash(request))
         return AssetAnswer(asset_id=asset.asset_id, bytes=asset.bytes)
 
     @app.get("/videos/{request_id}.mp4", response_class=FileResponse)

@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from telemetry.names import Synonyms, matches
+
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 FINAL_STATES = (SUCCEEDED, FAILED, CANCELLED)
 
@@ -54,7 +56,8 @@ ASSETS = sa.Table(
     _metadata,
     sa.Column("asset_id", sa.String(64), primary_key=True),
     sa.Column("owner_hash", sa.String(64), primary_key=True),
-    sa.Column("name", sa.Text),  # the clear name stays here and nowhere else
+    sa.Column("name", sa.Text),  # the clear name stays here, unless redact_keep_names puts it into events as well
+    sa.Column("search_keys", sa.JSON, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
 )
@@ -85,13 +88,20 @@ class JobTable:
         with self._engine.begin() as connection:
             connection.execute(JOBS.insert().values(**row))
 
-    def add_asset(self, asset_id: str, owner_hash: str, name: str | None, size: int) -> None:
+    def add_asset(self, asset_id: str, owner_hash: str, name: str | None, size: int, keys: Sequence[str] = ()) -> None:
         """Notes who uploaded what under which name; a second upload of the same bytes by the same owner changes nothing."""
         row = {"asset_id": asset_id, "owner_hash": owner_hash, "name": name, "bytes": size, "created": time.time()}
+        row["search_keys"] = list(keys)
         with self._engine.begin() as connection:
             known = sa.select(ASSETS.c.asset_id).where(ASSETS.c.asset_id == asset_id, ASSETS.c.owner_hash == owner_hash)
             if connection.execute(known).first() is None:
                 connection.execute(ASSETS.insert().values(**row))
+
+    def find_assets(self, query: str, synonyms: Synonyms | None = None) -> list[Row]:
+        """The uploads whose name `query` finds (letters, pinyin, synonyms, one letter off), newest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(ASSETS).order_by(ASSETS.c.created.desc())).mappings().all()
+        return [row for row in rows if matches(query, row["search_keys"], synonyms)]
 
     def get(self, id: str) -> Row | None:
         """The job with this job_id or request_id."""

@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=64 * 2**20, ge=1024, description="size of a request's body")
     max_image_pixels: int = Field(default=40_000_000, ge=4096, description="pixels of a portrait, checked before decoding")
     max_audio_s: float = Field(default=600.0, gt=0, description="length of the speech")
+    compact_every_s: float = Field(default=60.0, gt=0, description="seconds between two compactions of the journal into Parquet")
+    retention_max_age_s: float | None = Field(default=None, gt=0, description="age at which Parquet is deleted; empty = never")
+    retention_max_bytes: int | None = Field(default=None, gt=0, description="size beyond which the oldest Parquet is deleted")
+    redact_keep_names: bool = Field(default=False, description="put file names and their search keys into events as well")
+    synonyms_file: Path | None = Field(default=None, description="words that mean the same in file names; empty = the package's")
     cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
 
@@ -117,6 +122,11 @@ class Settings(BaseSettings):
     def cache_dir(self) -> Path:
         """Preprocessing results by content hash and parameters."""
         return self.data_dir / "cache"
+
+    @property
+    def parquet_dir(self) -> Path:
+        """What the compactor has made of sealed segments."""
+        return self.data_dir / "parquet"
 
     @property
     def jobs_url(self) -> str:

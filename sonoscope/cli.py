@@ -142,6 +142,18 @@ def query(
 
 
 @app.command()
+def assets(
+    name: Annotated[str, typer.Argument(help="Part of a file name: letters, pinyin or characters; one letter may be off.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Find uploads by the name of their file."""
+    from sonoscope.commands import assets as command
+
+    command.assets(name, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Say what is installed, which device, which ports, what is missing and how to get it."""
     from sonoscope.commands import doctor as command

@@ -102,7 +102,10 @@ class Supervisor:
         self._say = say
         self._run_id = secrets.token_hex(8)
         self._stop = threading.Event()
-        self._children = [Child("service", [sys.executable, "-m", "sonoscope.service"])]
+        self._children = [
+            Child("service", [sys.executable, "-m", "sonoscope.service"]),
+            Child("compactor", _compactor(self._settings)),
+        ]
         self.run = self._describe()
 
     def _describe(self) -> Run:
@@ -142,8 +145,10 @@ class Supervisor:
         for child in self._children:
             if child.check(now):
                 self._say(f"{child.name} ended; it starts again in {child.not_before - now:.0f} s (log: {logs / child.name}.log)")
-                # What the dead process leaves behind would hold its ports.
-                end_processes(marked_processes(self._run_id), GRACE_S)
+                # What the dead process leaves behind (Ray's processes) would hold its ports.
+                ours = {other.process.pid for other in self._children if other.process}
+                if child.name == "service":
+                    end_processes([one for one in marked_processes(self._run_id) if one.pid not in ours], GRACE_S)
             if child.process is None and now >= child.not_before:
                 child.start(env, logs / f"{child.name}.log")
                 assert child.process is not None
@@ -155,6 +160,15 @@ class Supervisor:
         end_processes(processes, GRACE_S)
         end_processes(marked_processes(self._run_id), 3.0)
         (self._settings.data_dir / "run.json").unlink(missing_ok=True)
+
+
+def _compactor(settings: Settings) -> list[str]:
+    command = [sys.executable, "-m", "telemetry.compact", str(settings.data_dir), "--every", str(settings.compact_every_s)]
+    if settings.retention_max_age_s is not None:
+        command += ["--max-age-s", str(settings.retention_max_age_s)]
+    if settings.retention_max_bytes is not None:
+        command += ["--max-bytes", str(settings.retention_max_bytes)]
+    return command
 
 
 def claim(settings: Settings) -> None:

@@ -231,8 +231,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m telemetry.compact", description="Compacts the journal of a data folder.")
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--every", type=float, metavar="SECONDS", help="go on for ever")
+    parser.add_argument("--max-age-s", type=float, metavar="SECONDS", help="delete Parquet whose newest row is older")
+    parser.add_argument("--max-bytes", type=int, metavar="BYTES", help="delete the oldest Parquet beyond this size")
     given = parser.parse_args()
-    compactor = Compactor(given.data_dir / "journal", given.data_dir / "parquet")
+    retention = Retention(given.max_age_s, given.max_bytes)
+    compactor = Compactor(given.data_dir / "journal", given.data_dir / "parquet", retention=retention)
     while True:
         compactor.run_once()
         if given.every is None:

@@ -8,6 +8,7 @@ import pytest
 
 from serve import jobs
 from serve.jobs import JobTable
+from telemetry.names import search_keys
 
 
 def row(job_id: str, **more) -> dict:
@@ -85,3 +86,10 @@ def test_orphans_are_those_of_another_runner(table: JobTable) -> None:
 def test_the_same_upload_is_noted_once_for_each_owner(table: JobTable) -> None:
     for owner in ("a", "a", "b"):
         table.add_asset("f" * 64, owner, "face.png", 7)
+
+
+def test_an_upload_is_found_by_letters_pinyin_and_one_letter_off(table: JobTable) -> None:
+    for number, name in enumerate(("bailing.png", "bai-ling.jpg", "百灵.png", "dog.png")):
+        table.add_asset(str(number) * 64, "", name, 1, search_keys(name))
+    for query in ("bailing", "bai ling", "bailin"):
+        assert {row["name"] for row in table.find_assets(query)} == {"bailing.png", "bai-ling.jpg", "百灵.png"}, query

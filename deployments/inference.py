@@ -71,7 +71,9 @@ class RunInference:
     def __init__(self, config: StageConfig, model_name: str = "lite"):
         self._telemetry = config.telemetry()
         self._device = pick_device(config.device)
-        torch.set_num_threads(config.torch_threads or len(os.sched_getaffinity(0)))
+        # Drawing a frame takes about as long as encoding it, and both go on at once: with all cores for drawing, the threads of the
+        # two take turns (a 10 s clip on two cores: 1.42 of the bound of bench/pipeline.py with two threads, 1.29 with one).
+        torch.set_num_threads(config.torch_threads or max(1, len(os.sched_getaffinity(0)) // 2))
         self._backends = {model_name: self._load(model_name)}
         self._thread = ThreadPoolExecutor(1, "inference")
 

@@ -65,22 +65,25 @@ ASSETS = sa.Table(
 Row = sa.RowMapping
 
 
-def _tune_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # FULL: a commit is on the disk when it returns, so that an accepted job survives a power cut.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=10000")
-    cursor.close()
+def _engine(url: str, synchronous: str) -> sa.Engine:
+    """An engine whose SQLite commits are on the disk when they return (FULL), or a moment later (NORMAL)."""
+    engine = sa.create_engine(url)
+
+    def tune(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=10000"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", tune)
+    return engine
 
 
 class JobTable:
     """Blocking access to the table; callers in an event loop use a thread. Safe for several processes and threads."""
 
     def __init__(self, url: str):
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _tune_sqlite)
+        self._engine = _engine(url, "FULL")  # an accepted job survives a power cut
+        self._unsynced = _engine(url, "NORMAL")
         _metadata.create_all(self._engine, checkfirst=True)
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -140,6 +143,11 @@ class JobTable:
         take = take.values(state=RUNNING, runner=runner, started_ns=time.time_ns()).returning(JOBS)
         with self._engine.begin() as connection:
             return connection.execute(take).mappings().first()
+
+    def note(self, job_id: str, **values: Any) -> None:
+        """Sets progress columns of one job, without waiting for the disk: a power cut may lose them, and nothing else."""
+        with self._unsynced.begin() as connection:
+            connection.execute(sa.update(JOBS).where(JOBS.c.job_id == job_id).values(**values))
 
     def update(self, job_id: str, **values: Any) -> None:
         """Sets columns of one job."""

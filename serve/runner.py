@@ -174,7 +174,7 @@ class Runner:
         return write
 
     async def _note(self, job_id: str, **values: Any) -> None:
-        await self._in_database(lambda: self._table.update(job_id, **values))
+        await self._in_database(lambda: self._table.note(job_id, **values))
 
     async def _in_database(self, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._database, call, *arguments)

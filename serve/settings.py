@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     )
     flow_host: str | None = Field(default=None, description="address on which an encoder takes frames; empty = the node's own")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where Ray sees one")
-    torch_threads: int = Field(default=0, ge=0, description="threads of inference on the CPU; 0 = one a core")
+    torch_threads: int = Field(default=0, ge=0, description="threads of inference on the CPU; 0 = half the cores")
     encoder: str | None = Field(default=None, description="ffmpeg's video encoder; empty = NVENC where it works, else libx264")
     encoder_timeout_s: float = Field(default=60.0, gt=0, description="an encoder that makes no progress for so long is stopped")
     deadline_s: float = Field(default=1800.0, gt=0, description="a request without a deadline of its own gets this one")

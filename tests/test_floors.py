@@ -1,6 +1,7 @@
 """Imports point down only: console -> analytics -> telemetry; serve -> deployments -> telemetry; sonoscope may import any."""
 
 import ast
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -78,6 +79,14 @@ def test_console_and_analysis_install_without_torch_and_ray() -> None:
     assert {"streamlit", "pyarrow", "pandas"} <= sizes.keys()
     assert not sizes.keys() & {"ray", "torch", "opencv-python-headless"}
     assert sum(sizes.values()) < 700e6
+
+
+def test_the_command_line_answers_before_anything_heavy_is_imported() -> None:
+    heavy = {"ray", "torch", "cv2", "streamlit", "duckdb", "pyarrow", "numpy", "pandas", "httpx", "fastapi", "sqlalchemy"}
+    script = "import sys, sonoscope.cli; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "typer" in loaded
+    assert not heavy & set(loaded)
 
 
 def test_python_is_the_one_we_promise() -> None:

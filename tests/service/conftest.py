@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ SPEECH = {"en": MEDIA / "speech_en.wav", "zh": MEDIA / "speech_zh.wav"}
 FINAL = ("succeeded", "failed", "cancelled")
 
 
-def sonoscope(*arguments: object, data_dir: Path, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
+def sonoscope(data_dir: Path, *arguments: object, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a user does."""
     command = [sys.executable, "-m", "sonoscope", *map(str, arguments)]
     environment = {**os.environ, "SONOSCOPE_DATA_DIR": str(data_dir), "SONOSCOPE_CONFIG": str(data_dir / "none.toml"), **env}
@@ -137,7 +137,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """`sonoscope up -d` on free ports in a folder of its own; `down` at the end leaves no process."""
     data_dir = tmp_path_factory.mktemp("service")
     env = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_MAX_UPLOAD_BYTES": str(8 * 2**20)}
-    started = sonoscope("up", "-d", data_dir=data_dir, **env)
+    started = sonoscope(data_dir, "up", "-d", **env)
     try:
         run = read_run(data_dir)
         log = data_dir / "logs" / "service.log"
@@ -145,4 +145,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         assert run is not None
         yield Service(run, data_dir)
     finally:
-        sonoscope("down", data_dir=data_dir)
+        sonoscope(data_dir, "down")
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`cli(data_dir, *arguments, **env)`: the command line in a process of its own."""
+    return sonoscope

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,12 @@ pytestmark = pytest.mark.service
 MEDIA = Path(__file__).parents[2] / "sonoscope" / "media"
 
 
-def sonoscope(data_dir: Path, *arguments: object, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    environment = {**os.environ, "SONOSCOPE_DATA_DIR": str(data_dir), "SONOSCOPE_CONFIG": str(data_dir / "none.toml"), **env}
-    command = [sys.executable, "-m", "sonoscope", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_generate_writes_the_video_and_says_where_its_record_is(service: Any, tmp_path: Path) -> None:
+def test_generate_writes_the_video_and_says_where_its_record_is(cli: Cli, service: Any, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    done = sonoscope(
+    done = cli(
         service.data_dir, "generate", MEDIA / "painting_mona_lisa.jpg", MEDIA / "speech_zh.wav", "-o", out,
         "--inference-steps", 10, "--min-resolution", 256, "--json",
     )  # fmt: skip
@@ -36,38 +31,39 @@ def test_generate_writes_the_video_and_says_where_its_record_is(service: Any, tm
     answer = json.loads(done.stdout)
     assert answer["parameters"]["inference_steps"] == 10
     assert out.stat().st_size == answer["outcomes"]["response_bytes"]
-    by_video = json.loads(sonoscope(service.data_dir, "record", out, "--json").stdout)
+    by_video = json.loads(cli(service.data_dir, "record", out, "--json").stdout)
     assert by_video["request"]["request_id"] == answer["request_id"]
-    assert by_video.keys() == {"request", "spans", "events"}
+    assert by_video.keys() >= {"request", "spans", "events"}
     for id in (answer["job_id"], answer["trace_id"]):
-        assert json.loads(sonoscope(service.data_dir, "record", id, "--json").stdout) == by_video
+        same = json.loads(cli(service.data_dir, "record", id, "--json").stdout)
+        assert all(same[part] == by_video[part] for part in ("request", "spans", "events"))
 
 
-def test_record_draws_a_waterfall(service: Any) -> None:
+def test_record_draws_a_waterfall(cli: Cli, service: Any) -> None:
     answer = service.generate(min_resolution="128").json()
-    shown = sonoscope(service.data_dir, "record", answer["request_id"]).stdout
+    shown = cli(service.data_dir, "record", answer["request_id"]).stdout
     for word in ("sonic_generation", "run_inference", "business_output", "inference_steps", "video_frames", "━"):
         assert word in shown
 
 
-def test_a_failed_generation_says_what_to_do(service: Any, tmp_path: Path) -> None:
+def test_a_failed_generation_says_what_to_do(cli: Cli, service: Any, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("hello")
-    done = sonoscope(service.data_dir, "generate", bad, MEDIA / "speech_zh.wav", "-o", tmp_path / "out.mp4")
+    done = cli(service.data_dir, "generate", bad, MEDIA / "speech_zh.wav", "-o", tmp_path / "out.mp4")
     assert done.returncode == 1
     assert "image_undecodable" in done.stderr
     assert "JPEG" in done.stderr
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_an_unknown_id_is_an_error_with_a_way_out(service: Any) -> None:
-    done = sonoscope(service.data_dir, "record", "nothing")
+def test_an_unknown_id_is_an_error_with_a_way_out(cli: Cli, service: Any) -> None:
+    done = cli(service.data_dir, "record", "nothing")
     assert done.returncode == 1
     assert "--data-dir" in done.stderr
 
 
-def test_doctor_finds_nothing_missing(service: Any) -> None:
-    done = sonoscope(service.data_dir, "doctor", "--json")
+def test_doctor_finds_nothing_missing(cli: Cli, service: Any) -> None:
+    done = cli(service.data_dir, "doctor", "--json")
     assert done.returncode == 0, done.stdout
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
     assert findings["service"]["detail"].startswith(service.url)
@@ -75,22 +71,22 @@ def test_doctor_finds_nothing_missing(service: Any) -> None:
     assert findings["telemetry"]["state"] == "ok", findings["telemetry"]
 
 
-def test_a_second_up_uses_the_first(service: Any) -> None:
-    done = sonoscope(service.data_dir, "up", "-d")
+def test_a_second_up_uses_the_first(cli: Cli, service: Any) -> None:
+    done = cli(service.data_dir, "up", "-d")
     assert done.returncode == 0
     assert service.url in done.stdout
 
 
-def test_without_a_service_generate_says_how_to_start_one(tmp_path: Path) -> None:
-    done = sonoscope(tmp_path, "generate", MEDIA / "painting_mona_lisa.jpg", MEDIA / "speech_zh.wav")
+def test_without_a_service_generate_says_how_to_start_one(cli: Cli, tmp_path: Path) -> None:
+    done = cli(tmp_path, "generate", MEDIA / "painting_mona_lisa.jpg", MEDIA / "speech_zh.wav")
     assert done.returncode == 1
     assert "sonoscope up -d" in done.stderr
 
 
 @pytest.mark.chaos
-def test_up_restarts_what_died_and_down_ends_everything(tmp_path: Path) -> None:
+def test_up_restarts_what_died_and_down_ends_everything(cli: Cli, tmp_path: Path) -> None:
     env = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false"}
-    started = sonoscope(tmp_path, "up", "-d", **env)
+    started = cli(tmp_path, "up", "-d", **env)
     assert started.returncode == 0, started.stderr
     run = read_run(tmp_path)
     assert run is not None
@@ -100,8 +96,8 @@ def test_up_restarts_what_died_and_down_ends_everything(tmp_path: Path) -> None:
     while (again := read_run(tmp_path)) is None or again.children["service"] == first.pid:
         assert time.monotonic() < end
         time.sleep(0.2)
-    assert sonoscope(tmp_path, "up", "-d", **env).returncode == 0
-    assert sonoscope(tmp_path, "down").returncode == 0
+    assert cli(tmp_path, "up", "-d", **env).returncode == 0
+    assert cli(tmp_path, "down").returncode == 0
     assert not marked_processes(run.run_id)
     assert not (tmp_path / "run.json").exists()
-    assert "Nothing was running" in sonoscope(tmp_path, "down").stdout
+    assert "Nothing was running" in cli(tmp_path, "down").stdout

@@ -58,6 +58,7 @@ class Admission:
         started_ns = time.time_ns()
         values: dict[str, Any] = self._identity(request)
         context = RequestContext(request.state.request_id, request.state.traceparent, identity=values)
+        order = Order({}, {})
         try:
             order = await read_order(limited(request, self._settings.max_upload_bytes))
             values |= parse_parameters(order.parameters)
@@ -68,6 +69,8 @@ class Admission:
         except RequestError as error:
             self._refuse(request, context, values, started_ns, error)
             raise
+        finally:
+            await order.close()
         values |= {"job_id": uuid7(), "attempt": 1}
         started_ns = time.time_ns()
         await asyncio.to_thread(self._table.add, self._row(request, values, started_ns, deadline))

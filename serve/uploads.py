@@ -42,6 +42,12 @@ class Order:
     inputs: dict[str, UploadFile | str]
     parameters: dict[str, Any]
 
+    async def close(self) -> None:
+        """Lets go of the temporary files of the uploads."""
+        for value in self.inputs.values():
+            if isinstance(value, UploadFile):
+                await value.close()
+
 
 def limited(request: Request, limit: int) -> Request:
     """The same request, whose body raises RequestError(too_large) as soon as more than `limit` bytes have come."""

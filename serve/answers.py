@@ -15,9 +15,6 @@ from serve import proxy
 from telemetry.errors import RequestError
 from telemetry.ids import new_traceparent, uuid7
 
-RETRY_AFTER_S = 5
-"""Told with `overloaded`: about the time of one short generation on two cores."""
-
 
 class Identified:
     """ASGI middleware: gives each request its id and its trace (the client's, where it sent one), and writes them on the answer."""
@@ -50,7 +47,7 @@ class Identified:
 
 def error_response(error: RequestError, trace_id: str) -> JSONResponse:
     """`{"error": {type, message, field, hint, trace_id}}` with the type's status; Retry-After where waiting helps."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
+    headers = {"Retry-After": str(proxy.RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
     return JSONResponse({"error": error.as_dict() | {"trace_id": trace_id}}, error.http_status, headers)
 
 

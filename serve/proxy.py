@@ -17,6 +17,9 @@ from telemetry.errors import RequestError
 from telemetry.ids import new_traceparent, uuid7
 
 VARIABLE, PATH = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serve.proxy:middlewares"
+RETRY_AFTER_S = 5
+"""Told where waiting helps: about the time of one short generation on two cores."""
+
 REQUEST_ID, CLIENT_ID = "x-request-id", "x-client-request-id"
 
 # Which of our errors Ray means by its own status, where no replica of ours has answered.
@@ -86,7 +89,7 @@ class _Answer:
             "traceparent": traceparent,
         }
         if error.retriable:
-            headers["retry-after"] = "5"
+            headers["retry-after"] = str(RETRY_AFTER_S)
         raw = [(key.encode(), value.encode()) for key, value in headers.items()]
         await self._send({"type": "http.response.start", "status": error.http_status, "headers": raw})
         await self._send({"type": "http.response.body", "body": body})

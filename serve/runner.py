@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,7 @@ from telemetry.record import RequestRecord
 from telemetry.tracing import setup
 
 NAME = "runner"
+_log = logging.getLogger("ray.serve")
 
 PROGRESS_S = 0.05
 """Seconds between two writes of one job's progress: a write takes 0.5 ms, and readers look every 0.1 s."""
@@ -82,7 +84,7 @@ class Runner:
         self.wake()
 
     async def cancel(self, job_id: str) -> None:
-        """Stops a job: at once where it is queued, at its next step where it runs."""
+        """Stops a job: at its next step where it runs, when its turn comes where it is queued."""
         await self._in_database(self._table.request_cancel, job_id)
         if job_id in self._running:
             self._running[job_id].cancel()
@@ -117,7 +119,7 @@ class Runner:
     async def _run(self, row: jobs.Row) -> None:
         """One job from claim to final state; whatever happens, one terminal event is written."""
         context = context_of(row)
-        record = RequestRecord(self._telemetry, context, started_ns=row["accepted_ns"], values=row["values"], parent=row["parent"])
+        record = self._record(row)
         record.update(queue_wait_ms=max(0, row["started_ns"] - row["accepted_ns"]) / 1e6)
         error = await self._attempt(context, row, record)
         if error is not None:
@@ -143,7 +145,15 @@ class Runner:
             return RequestError("deadline_exceeded", "The deadline passed while the work went on.", stage=RUN_INFERENCE)
         except asyncio.CancelledError:
             return RequestError("cancelled", "The job was cancelled.", stage=RUN_INFERENCE)
+        except Exception as error:
+            # A defect of ours or of Ray. Let through, it would leave a job that runs for ever and a request without an end.
+            _log.exception("job %s failed unexpectedly", row["job_id"])
+            return RequestError("internal", f"The runner failed: {type(error).__name__}.", stage=NAME)
         return None
+
+    def _record(self, row: jobs.Row) -> RequestRecord:
+        values, parent = row["values"], row["parent"]
+        return RequestRecord(self._telemetry, context_of(row), started_ns=row["accepted_ns"], values=values, parent=parent)
 
     def _remove_files(self, request_id: str) -> None:
         """A failed request leaves no file: neither its video nor what a killed encoder was writing."""
@@ -182,9 +192,7 @@ class Runner:
     def _fail_orphans(self) -> None:
         """Jobs that a dead runner left running end as `replica_lost`: nobody else would write their terminal event."""
         for row in self._table.orphans(self._name):
-            record = RequestRecord(
-                self._telemetry, context_of(row), started_ns=row["accepted_ns"], values=row["values"], parent=row["parent"]
-            )
+            record = self._record(row)
             error = RequestError("replica_lost", "The process that ran the job died.", stage=row["stage"] or "queue")
             record.fail(error)
             self._remove_files(row["request_id"])

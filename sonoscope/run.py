@@ -7,7 +7,6 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -79,8 +78,3 @@ def _each(processes: list[psutil.Process], method: str) -> None:
             getattr(process, method)()
         except psutil.NoSuchProcess:
             continue
-
-
-def describe(run: Run) -> dict[str, Any]:
-    """The run as plain values, for `--json`."""
-    return asdict(run)

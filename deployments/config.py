@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ray import serve
+
+from deployments.faults import Faults
 from deployments.media.audio import AudioLimits
 from deployments.media.picture import PictureLimits
 from telemetry.tracing import Telemetry, setup
@@ -22,6 +25,8 @@ class StageConfig:
     torch_threads: int = 0
     encoder: str | None = None
     encoder_timeout_s: float = 60.0
+    faults_file: Path | None = None
+    """A plan of known defects for drills; None: none."""
     cache_bytes: int = 256 * 2**20
     audio_limits: AudioLimits = field(default_factory=AudioLimits)
     picture_limits: PictureLimits = field(default_factory=PictureLimits)
@@ -30,6 +35,10 @@ class StageConfig:
         """This process's telemetry, set up at the first call."""
         return setup("sonoscope", self.data_dir, environment=self.environment)
 
+    def faults(self) -> Faults:
+        """The plan of known defects as this process follows it. Raises FaultPlanError."""
+        return Faults(self.faults_file)
+
     def asset(self, asset_id: str) -> Path:
         """Where an upload lies."""
         return self.data_dir / "assets" / asset_id
@@ -37,3 +46,8 @@ class StageConfig:
     def video(self, request_id: str) -> Path:
         """Where a result lies once it is whole."""
         return self.data_dir / "videos" / f"{request_id}.mp4"
+
+
+def replica_id() -> str:
+    """Ray Serve's name of the replica that calls this."""
+    return serve.get_replica_context().replica_id.unique_id

@@ -11,7 +11,8 @@ from ray import serve
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.config import StageConfig
+from deployments.config import StageConfig, replica_id
+from deployments.defects import Reel
 from deployments.flow import CreditListener
 from deployments.media.encode import EncodedVideo, VideoWriter
 from deployments.messages import ENCODE_VIDEO, RUN_INFERENCE, Frames, Progress, RenderTask, StreamEnd
@@ -28,6 +29,7 @@ class EncodeVideo:
     def __init__(self, config: StageConfig, inference: DeploymentHandle[Any]):
         self._config = config
         self._telemetry = config.telemetry()
+        self._faults = config.faults()
         self._inference = inference
 
     async def render(self, context: RequestContext, task: RenderTask) -> AsyncIterator[Progress | StreamEnd]:
@@ -44,40 +46,45 @@ class EncodeVideo:
         fields: dict[str, Any] = {}
         total = frame_count(task.audio_s, task.parameters["fps"])
         try:
-            with stage(self._telemetry, ENCODE_VIDEO, context) as span, self._writer(context, task, total) as writer:
-                done = 0
-                async for message in _pulled(frames, span):
-                    match message:
-                        case Frames(pixels):
-                            await asyncio.to_thread(writer.write, pixels)
-                            await credit.grant()
-                            done += len(pixels)
-                            yield Progress(ENCODE_VIDEO, done, total)
-                        case StreamEnd():
-                            fields |= message.fields
-                        case Progress():
-                            yield message
-                encoded = await asyncio.to_thread(writer.finish)
-                span.set(**_facts(encoded))
+            with stage(self._telemetry, ENCODE_VIDEO, context) as span:
+                known = {**task.parameters, "replica": replica_id()}
+                faults = await self._faults.strike(self._telemetry, span, known)
+                reel = Reel(faults, frames=total, fps=task.parameters["fps"], timeout_s=self._config.encoder_timeout_s)
+                with self._writer(context, task, reel) as writer:
+                    done = 0
+                    async for message in _pulled(frames, span):
+                        match message:
+                            case Frames(pixels):
+                                await asyncio.to_thread(writer.write, reel.shape(pixels))
+                                await credit.grant()
+                                done += len(pixels)
+                                yield Progress(ENCODE_VIDEO, done, total)
+                            case StreamEnd():
+                                fields |= message.fields
+                            case Progress():
+                                yield message
+                    encoded = await asyncio.to_thread(writer.finish)
+                    span.set(**_facts(encoded))
             self._telemetry.events.write_row("encode_complete", span.context, span.fields)
             yield StreamEnd(fields | span.fields)
         finally:
             credit.close()
             frames.cancel()
 
-    def _writer(self, context: RequestContext, task: RenderTask, total: int) -> VideoWriter:
+    def _writer(self, context: RequestContext, task: RenderTask, reel: Reel) -> VideoWriter:
         return VideoWriter(
             self._config.video(context.request_id),
             width=task.width,
             height=task.height,
-            fps=task.parameters["fps"],
-            frames=total,
+            fps=reel.fps,
+            frames=reel.frames,
             audio=self._config.asset(task.audio_hash),
             audio_s=task.audio_s,
+            sound_late_s=reel.sound_late_s,
             request_id=context.request_id,
             output_size=task.output_size,
             encoder=self._config.encoder,
-            timeout_s=self._config.encoder_timeout_s,
+            timeout_s=reel.timeout_s,
         )
 
 

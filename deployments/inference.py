@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from ray import serve
 
-from deployments.config import StageConfig
+from deployments.config import StageConfig, replica_id
+from deployments.faults import AnyFault, MemoryLimit
 from deployments.flow import ConsumerGone, CreditAddress, CreditGate
 from deployments.messages import RUN_INFERENCE, Frames, Progress, StreamEnd
 from deployments.models.protocol import Portrait, Speech, TalkingHead, load_backend
@@ -70,6 +71,7 @@ class RunInference:
 
     def __init__(self, config: StageConfig, model_name: str = "lite"):
         self._telemetry = config.telemetry()
+        self._faults = config.faults()
         self._device = pick_device(config.device)
         # Drawing a frame takes about as long as encoding it, and both go on at once: with all cores for drawing, the threads of the
         # two take turns (a 10 s clip on two cores: 1.42 of the bound of bench/pipeline.py with two threads, 1.29 with one).
@@ -97,8 +99,10 @@ class RunInference:
         with stage(self._telemetry, RUN_INFERENCE, context, device=self._device) as span:
             context.check_deadline(RUN_INFERENCE)
             backend = self._backend(str(parameters["model_name"]))
-            span.set(replica=_replica_id(), host=socket.gethostname(), device=self._device, model_version=backend.version)
+            span.set(replica=replica_id(), host=socket.gethostname(), device=self._device, model_version=backend.version)
             span.set(**{name: parameters[name] for name in ("inference_steps", "dynamic_scale", "fps", "seed")})
+            faults = await self._faults.strike(self._telemetry, span, {**parameters, "replica": replica_id()})
+            _limit_memory(faults, portrait)
             loop = asyncio.get_running_loop()
             messages: asyncio.Queue[Any] = asyncio.Queue()
             stop = threading.Event()
@@ -136,6 +140,13 @@ class RunInference:
         return self._backends[name]
 
 
+def _limit_memory(faults: tuple[AnyFault, ...], portrait: Portrait) -> None:
+    """Raises RequestError(out_of_memory) where a drill's memory limit is below the picture's size, as a full device would."""
+    pixels = portrait.pixels.shape[0] * portrait.pixels.shape[1]
+    if any(isinstance(fault, MemoryLimit) and pixels > fault.max_pixels for fault in faults):
+        raise RequestError("out_of_memory", "The device has too little memory for this request.", stage=RUN_INFERENCE)
+
+
 async def _outcome(work: asyncio.Future[None]) -> None:
     """Waits for the thread, and turns what it raised into the table's errors."""
     try:
@@ -153,7 +164,3 @@ def _memory(device: str) -> dict[str, float]:
     if device.startswith("cuda"):
         peak["device_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
     return peak
-
-
-def _replica_id() -> str:
-    return serve.get_replica_context().replica_id.unique_id

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 
+from deployments.faults import Faults, note
 from serve import jobs
 from serve.jobs import JobTable
 from serve.schema import parse_parameters
@@ -48,7 +49,8 @@ class Admission:
         self._telemetry = telemetry
         self._redactor = redactor
         self._synonyms = read_synonyms(settings.synonyms_file) if settings.synonyms_file else None
-        self._local = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
+        self._local = settings.on_loopback
+        self._faults = Faults(settings.faults_file)
 
     async def accept(self, request: Request) -> str:
         """The id of the job, which is on the disk when this returns.
@@ -65,7 +67,7 @@ class Admission:
             deadline = self._deadline(request)
             if await asyncio.to_thread(self._table.waiting) >= self._settings.max_jobs_queued:
                 raise RequestError("overloaded", f"{self._settings.max_jobs_queued} jobs are waiting already.")
-            await self._store_inputs(order, values)
+            await self._store_inputs(order, context, values)
         except RequestError as error:
             self._refuse(request, context, values, started_ns, error)
             raise
@@ -111,9 +113,14 @@ class Admission:
             raise RequestError("invalid_parameter", "X-Deadline-Seconds must be a number, 0 to 86400.", field="X-Deadline-Seconds")
         return time.time() + seconds
 
-    async def _store_inputs(self, order: Order, values: dict[str, Any]) -> None:
+    async def _store_inputs(self, order: Order, context: RequestContext, values: dict[str, Any]) -> None:
+        spoil = self._faults.chosen(STAGE, context)
+        for fault in spoil:
+            note(self._telemetry, context, fault)
         for name, value in order.inputs.items():
             asset: Asset = await self._assets.resolve(value, name)
+            if spoil and asset.name:
+                asset = replace(asset, name=f"\u200b{asset.name}")
             values[f"{name}_hash"] = asset.asset_id
             if asset.name is not None:
                 await asyncio.to_thread(self.note_asset, asset, values["owner_hash"] or "")

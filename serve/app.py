@@ -55,6 +55,7 @@ def stage_config(settings: Settings) -> StageConfig:
         torch_threads=settings.torch_threads,
         encoder=settings.encoder,
         encoder_timeout_s=settings.encoder_timeout_s,
+        faults_file=settings.faults_file,
         cache_bytes=settings.cache_bytes,
         audio_limits=AudioLimits(max_s=settings.max_audio_s),
         picture_limits=PictureLimits(max_pixels=settings.max_image_pixels),

@@ -5,11 +5,12 @@ Resolution order: what is passed in (a flag), the environment, `sonoscope.toml`,
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     redact_keep_names: bool = Field(default=False, description="put file names and their search keys into events as well")
     synonyms_file: Path | None = Field(default=None, description="words that mean the same in file names; empty = the package's")
     cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
+    faults_file: Path | None = Field(default=None, description="plan of known defects for drills; only on loopback")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
 
     @field_validator("stages", mode="before")
@@ -90,6 +92,24 @@ class Settings(BaseSettings):
                 raise ValueError(f"unknown stage {name}; the stages are {', '.join(base)}")
             base[name] |= change.model_dump(exclude_unset=True) if isinstance(change, StageResources) else dict(change)
         return base
+
+    @model_validator(mode="after")
+    def _faults_stay_at_home(self) -> Settings:
+        """Raises where a plan of defects would reach people outside, or cannot be read."""
+        if self.faults_file is not None:
+            from deployments.faults import read_plan
+
+            if not self.on_loopback:
+                raise ValueError(
+                    f"faults_file is set and host is {self.host}: defects are injected on loopback only; unset one of the two"
+                )
+            read_plan(self.faults_file)
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        """True where only this machine reaches the service."""
+        return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
 
     @classmethod
     def settings_customise_sources(

@@ -64,6 +64,7 @@ class VideoWriter:
         audio: Path | None,
         audio_s: float,
         request_id: str,
+        sound_late_s: float = 0.0,
         output_size: tuple[int, int] | None = None,
         encoder: str | None = None,
         preset: str = "veryfast",
@@ -74,12 +75,13 @@ class VideoWriter:
         """Starts ffmpeg for exactly `frames` frames of `width` x `height` px at `fps`.
 
         The soundtrack is `audio` from its first sample, cut or padded to `audio_s` seconds. `output_size` (width, height) scales
-        the picture; odd sides are made even. `encoder` is a name that ffmpeg knows (None: `pick_encoder()`); `preset`, `crf` and
+        the picture; odd sides are made even. `sound_late_s` lets the soundtrack start late in the container (a drill's defect).
+        `encoder` is a name that ffmpeg knows (None: `pick_encoder()`); `preset`, `crf` and
         `threads` (None: the cores that we may use) are x264's.
         """
         self._final, self._frames, self._timeout_s = final, frames, timeout_s
         self._part = final.with_name(f".{final.name}.{secrets.token_hex(4)}.part")
-        self._audio, self._audio_s = audio, audio_s
+        self._audio, self._audio_s, self._sound_late = audio, audio_s, sound_late_s > 0
         self._shape = (height, width, 3)
         self._size = even_size(output_size or (width, height))
         self.encoder = fitting_encoder(encoder or pick_encoder(), self._size)
@@ -91,7 +93,7 @@ class VideoWriter:
             raise RequestError("encoder_failed", "The audio file for the soundtrack is gone.", field="audio")
         command = encode_command(
             self._part, size=(width, height), output_size=self._size, fps=fps, audio=audio, audio_s=audio_s,
-            request_id=request_id, encoder=self.encoder, preset=preset, crf=crf, threads=threads,
+            sound_late_s=sound_late_s, request_id=request_id, encoder=self.encoder, preset=preset, crf=crf, threads=threads,
         )  # fmt: skip
         self._process = _start(command)
         assert self._process.stdin is not None
@@ -189,7 +191,9 @@ class VideoWriter:
             found = f"{facts.frames} frames of {facts.width} x {facts.height}"
             ordered = f"{self._frames} of {self._size[0]} x {self._size[1]}"
             raise RequestError("encoder_failed", f"The encoder's file holds {found}, not {ordered}.")
-        if self._audio is not None and (facts.audio_codec is None or abs(facts.audio_s - self._audio_s) > _AAC_FRAME_S):
+        # A soundtrack that starts late shows its priming frame too: silence before the first sample (seen with ffmpeg 9).
+        spare_s = _AAC_FRAME_S * (2 if self._sound_late else 1)
+        if self._audio is not None and (facts.audio_codec is None or abs(facts.audio_s - self._audio_s) > spare_s + 1e-6):
             raise RequestError("encoder_failed", f"The soundtrack is {facts.audio_s:.3f} s long, not {self._audio_s:.3f} s.")
         return facts
 

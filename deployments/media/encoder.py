@@ -63,6 +63,7 @@ def encode_command(
     fps: float,
     audio: Path | None,
     audio_s: float,
+    sound_late_s: float,
     request_id: str,
     encoder: str,
     preset: str,
@@ -83,7 +84,7 @@ def encode_command(
     picture = ffmpeg.filter(frames, "scale", width, height, flags="lanczos", out_color_matrix="bt709", out_range="tv")
     picture = ffmpeg.filter(ffmpeg.filter(picture, "format", "yuv420p"), "setparams", **_BT709)
     picture = ffmpeg.filter(picture, "setsar", 1)
-    streams = [picture, *([_soundtrack(audio, audio_s)] if audio is not None else [])]
+    streams = [picture, *([_soundtrack(audio, audio_s, sound_late_s)] if audio is not None else [])]
     options: dict[str, object] = _codec_options(encoder, preset, crf, threads)
     if audio is not None:
         options |= {"acodec": "aac", "audio_bitrate": SOUND_BITRATE}
@@ -92,12 +93,13 @@ def encode_command(
     return [str(argument) for argument in ffmpeg.compile(video, cmd=ffmpeg_binary())]
 
 
-def _soundtrack(audio: Path, audio_s: float) -> ffmpeg.nodes.FilterableStream:
-    """The audio from the sample that is `decode_audio`'s sample 0, cut or padded to `audio_s` exactly."""
+def _soundtrack(audio: Path, audio_s: float, late_s: float) -> ffmpeg.nodes.FilterableStream:
+    """The audio from the sample that is `decode_audio`'s sample 0, cut or padded to `audio_s` exactly, `late_s` late."""
     sound = ffmpeg.filter(first_sound(ffmpeg.input(url(audio), **STEADY_INPUT)), "aresample", SOUND_RATE)
     sound = ffmpeg.filter(sound, "aformat", channel_layouts="mono|stereo")
     samples = round(audio_s * SOUND_RATE)
-    return ffmpeg.filter(ffmpeg.filter(sound, "apad", whole_len=samples), "atrim", end_sample=samples)
+    sound = ffmpeg.filter(ffmpeg.filter(sound, "apad", whole_len=samples), "atrim", end_sample=samples)
+    return ffmpeg.filter(sound, "asetpts", f"PTS+{late_s:.6f}/TB") if late_s else sound
 
 
 def _codec_options(encoder: str, preset: str, crf: int, threads: int | None) -> dict[str, object]:

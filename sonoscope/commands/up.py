@@ -24,6 +24,8 @@ def up(*, detach: bool, port: int | None, host: str | None, data_dir: Path | Non
     if importlib.util.find_spec("ray") is None:
         fail("Ray is not installed", "pip install 'sonoscope[serve]'")
     configured = settings(data_dir=data_dir, port=port, host=host)
+    if configured.faults_file is not None:
+        err.print(f"[bold red]Faults are injected on purpose[/], by {configured.faults_file.name}: videos will be wrong.")
     if detach:
         report(start_detached(configured))
         return

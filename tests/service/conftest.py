@@ -120,6 +120,11 @@ class Service:
             file.writeframes(np.resize(samples, int(seconds * 16_000)).tobytes())
         return buffer.getvalue()
 
+    @property
+    def fault_plan(self) -> Path:
+        """The plan of known defects, empty unless a test writes one; a test chooses its requests by a department of its own."""
+        return self.data_dir / "faults.yaml"
+
     def stray_files(self) -> list[Path]:
         """Unfinished files anywhere in the data folder."""
         return [path for path in self.data_dir.rglob("*.part") if path.is_file()]
@@ -136,7 +141,13 @@ def _title(process: psutil.Process) -> str:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """`sonoscope up -d` on free ports in a folder of its own; `down` at the end leaves no process."""
     data_dir = tmp_path_factory.mktemp("service")
-    env = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_MAX_UPLOAD_BYTES": str(8 * 2**20)}
+    (data_dir / "faults.yaml").write_text("[]")
+    env = {
+        "SONOSCOPE_PORT": "0",
+        "SONOSCOPE_DASHBOARD": "false",
+        "SONOSCOPE_MAX_UPLOAD_BYTES": str(8 * 2**20),
+        "SONOSCOPE_FAULTS_FILE": str(data_dir / "faults.yaml"),
+    }
     started = sonoscope(data_dir, "up", "-d", **env)
     try:
         run = read_run(data_dir)

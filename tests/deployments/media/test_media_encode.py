@@ -116,6 +116,14 @@ def test_sound_is_padded_and_cut_to_the_ordered_length(out: Path, make, speech: 
             assert video.finish().facts.audio_s == pytest.approx(audio_s, abs=0.0005)
 
 
+def test_sound_that_is_muxed_late_starts_late_in_the_container(out: Path, speech: Path) -> None:
+    encode(writer(out / "v.mp4", speech, sound_late_s=0.12), moving(25))
+    facts = probe(out / "v.mp4")
+    # The priming frame of AAC (1,024 samples at 48 kHz of silence) is shown before the first sample.
+    assert facts.audio_start_s == pytest.approx(0.12 - 1024 / 48_000, abs=0.001)
+    assert facts.video_start_s == 0.0
+
+
 def test_the_file_is_what_browsers_want(out: Path, speech: Path) -> None:
     with writer(out / "v.mp4", speech) as video:
         video.write(moving(25))

@@ -1,0 +1,95 @@
+"""Known defects, switched on for a department each: what the file and the record then say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.media.probe import MediaFacts, probe
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(autouse=True)
+def _empty_plan_afterwards(service: Any) -> Any:
+    yield
+    service.fault_plan.write_text("[]")
+
+
+def struck(service: Any, fault: str, **form: str) -> Any:
+    """The answer to a request of the department that the fault is for, and afterwards to one of another department."""
+    service.fault_plan.write_text(f"- {{{fault}, when: {{department: drill}}}}")
+    answer = service.generate(headers={"X-Department": "drill"}, min_resolution="128", **form)
+    other = service.generate(headers={"X-Department": "press"}, min_resolution="128", **form)
+    assert other.status_code == 200, other.text
+    assert abs(other.json()["outcomes"]["duration_drift_ms"]) < 41
+    return answer
+
+
+def facts(service: Any, answer: Any, tmp_path: Path) -> MediaFacts:
+    assert answer.status_code == 200, answer.text
+    path = tmp_path / "video.mp4"
+    service.download(answer.json()["request_id"], path)
+    return probe(path)
+
+
+def events(service: Any, request_id: str) -> list[dict[str, Any]]:
+    return [event for event in service.record(request_id).events if event["event_type"] == "fault_injected"]
+
+
+def test_relabelled_frames_make_the_video_longer_than_its_sound(service: Any, tmp_path: Path) -> None:
+    answer = struck(service, "fault: frames_relabelled, encoded_fps: 24")
+    assert facts(service, answer, tmp_path).fps == pytest.approx(24.0)
+    outcomes = answer.json()["outcomes"]
+    assert outcomes["video_fps"] == pytest.approx(24.0)
+    assert outcomes["duration_drift_ms"] == pytest.approx(4280 / 24, abs=45)
+    assert events(service, answer.json()["request_id"])[0]["encoded_fps"] == 24.0
+    assert "fault_injected" not in service.record(answer.json()["request_id"]).request
+
+
+def test_late_sound_starts_late_in_the_file(service: Any, tmp_path: Path) -> None:
+    answer = struck(service, "fault: audio_late, late_ms: 120")
+    assert facts(service, answer, tmp_path).audio_start_s == pytest.approx(0.12, abs=0.03)
+
+
+def test_a_cut_tail_shows_as_duration_drift(service: Any) -> None:
+    answer = struck(service, "fault: tail_cut, seconds: 1.0")
+    assert answer.json()["outcomes"]["duration_drift_ms"] == pytest.approx(-1000, abs=45)
+
+
+def test_a_frozen_tail_shows_as_frozen_tail(service: Any) -> None:
+    answer = struck(service, "fault: tail_frozen, seconds: 1.5")
+    outcomes = answer.json()["outcomes"]
+    assert abs(outcomes["duration_drift_ms"]) < 41
+    assert outcomes["frozen_tail_ms"] > 700
+
+
+def test_a_short_deadline_of_the_encoder_is_an_encoder_timeout(service: Any) -> None:
+    answer = struck(service, "fault: encoder_timeout")
+    assert answer.status_code == 504
+    assert answer.json()["error"]["type"] == "encoder_timeout"
+    service.settle()
+    assert service.stray_files() == []
+
+
+def test_a_memory_limit_strikes_large_pictures_only(service: Any) -> None:
+    service.fault_plan.write_text("- {fault: memory_limit, max_pixels: 40000, when: {department: drill}}")
+    small = service.generate(headers={"X-Department": "drill"}, min_resolution="128")
+    large = service.generate(headers={"X-Department": "drill"}, min_resolution="256")
+    assert (small.status_code, large.status_code) == (200, 503)
+    assert large.json()["error"]["type"] == "out_of_memory"
+
+
+def test_a_slow_stage_shows_in_its_own_time_only(service: Any) -> None:
+    stages = struck(service, "fault: slow_stage, stage: preprocess_image, seconds: 1.5").json()["stages"]
+    assert stages["preprocess_image_ms"] > 1500
+    assert stages["load_audio_ms"] < 1500
+
+
+def test_a_failing_stage_fails_with_the_error_of_the_plan(service: Any) -> None:
+    answer = struck(service, "fault: failing_stage, stage: run_inference, error_type: inference_diverged")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "inference_diverged"
+    assert answer.json()["error"]["trace_id"]

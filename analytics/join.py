@@ -91,7 +91,7 @@ def _find_scores(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("""
         CREATE TEMP TABLE scores AS
         SELECT coalesce(request_id, trace_id) AS key, arg_max(user_score, logged_at) AS user_score,
-               arg_max(user_comment, logged_at) AS user_comment
+               arg_max_null(user_comment, logged_at) AS user_comment
         FROM events WHERE event_type = 'user_score' GROUP BY key""")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from analytics.columns import DERIVED, DETAILS, vocabulary
 from analytics.filters import Filter
 from analytics.filters.sql import quoted, to_sql
 from analytics.join import DEADLINE_S, in_range, prepare
-from analytics.stores.base import LogStore, Range, TraceStore
+from analytics.stores.base import Answer, LogStore, Range, TraceStore
 from analytics.stores.duck import arrow
 from analytics.stores.local import LocalStore
+from analytics.stores.mapping import Mapping as Names
 from telemetry import fields
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Remote:
     traces: TraceStore
     logs: LogStore
     limit: int | None = None
+    mapping: Names = field(default_factory=Names)
+
+    def lines(self, range: Range, *, details: bool) -> tuple[Answer, Answer]:
+        """Spans and events for the join. Never filtered by a server: coverage is counted over every row of the range."""
+        return self.traces.search(None, range, limit=self.limit), self.logs.search(None, range, limit=self.limit)
 
 
 class Joined:
@@ -120,6 +126,17 @@ class Joined:
         """The single row of an aggregate over the view `requests`; values are bound. Raises duckdb.Error."""
         return self._connection.execute(query, dict(parameters)).fetchall()[0]
 
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """The rows of a query over the view `requests`; values are bound by name. Raises duckdb.Error."""
+        return arrow(self._connection, query, dict(parameters or {}))
+
+    def choose(self, columns: Sequence[str], where: Filter | None = None) -> None:
+        """Copies these columns of the rows that pass a filter into the table `chosen`, for the queries that follow."""
+        sql = to_sql(where.node) if where else None
+        names = ", ".join(quoted(name) for name in columns)
+        query = f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT {names} FROM requests" + (f" WHERE {sql.text}" if sql else "")
+        self._connection.execute(query, sql.parameters if sql else ())
+
     def own_names(self) -> list[str]:
         """Names of what the rows hold beside the table of names."""
         query = "SELECT DISTINCT unnest(json_keys(extra)) AS name FROM requests WHERE extra IS NOT NULL ORDER BY name"
@@ -148,9 +165,9 @@ def joined(
     `details`: with the columns from child spans and events (always where the filter names one of them).
     """
     details = details or bool(where and where.columns & {column.name for column in DETAILS})
-    with _opened(store, range, where) as (connection, truncated, unreadable):
+    with _opened(store, range, details) as (connection, truncated, unreadable):
         connection.execute(f"SET memory_limit = '{MEMORY}'")
-        own = [column.name for column in store.mapping.own] if isinstance(store, LocalStore) else []
+        own = [column.name for column in store.mapping.own]
         prepared = prepare(connection, range, details=details, deadline_s=deadline_s, own=own)
         yield Joined(connection, truncated=truncated, unreadable=unreadable, running=prepared.running)
 
@@ -204,13 +221,13 @@ def _file_columns(present: list[str]) -> str:
 
 @contextmanager
 def _opened(
-    store: LocalStore | Remote, range: Range, where: Filter | None
+    store: LocalStore | Remote, range: Range, details: bool
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool, int]]:
     if isinstance(store, LocalStore):
         with store.open(range) as (connection, snapshot):
             yield connection, False, snapshot.unreadable
         return
-    spans, events = store.traces.search(where, range, limit=store.limit), store.logs.search(where, range, limit=store.limit)
+    spans, events = store.lines(range, details=details)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         # A server may hold a line twice: it is delivered at least once.

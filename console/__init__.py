@@ -1,1 +1,1 @@
-"""The console: draws what `analytics` returns. Its pages come in a later version."""
+"""The console: pages that draw what `analytics` returns, and hold no logic of their own."""

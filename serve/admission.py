@@ -84,6 +84,11 @@ class Admission:
         keys = search_keys(asset.name, self._synonyms) if asset.name else []
         self._table.add_asset(asset.asset_id, owner_hash, asset.name, asset.bytes, keys)
 
+    def log_score(self, row: jobs.Row, user_score: int, user_comment: str | None) -> None:
+        """Writes the event of a person's judgement of an ended job."""
+        context = RequestContext(row["request_id"], row["traceparent"], job_id=row["job_id"], attempt=row["attempt"])
+        self._telemetry.events.log_event("user_score", context, user_score=user_score, user_comment=user_comment)
+
     def owner_hash(self, request: Request) -> str:
         """Keyed hash of the person who asks, as far as that is known ("" where it is not)."""
         owner = request.headers.get("x-owner") if self._local else None

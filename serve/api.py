@@ -16,7 +16,7 @@ from serve import admission, jobs
 from serve.answers import Identified, install_errors
 from serve.jobs import JobTable
 from serve.pipeline import Handle
-from serve.schema import AssetAnswer, ErrorAnswer, ErrorBody, GenerateAnswer, JobAnswer, generate_answer, generate_body
+from serve.schema import AssetAnswer, ErrorAnswer, ErrorBody, GenerateAnswer, JobAnswer, Score, generate_answer, generate_body
 from serve.settings import Settings
 from serve.uploads import AssetStore, limited
 from telemetry.errors import ERROR_TYPES, RequestError
@@ -154,6 +154,17 @@ class Api:
         """Server-sent events: the job whenever it changes, until it has ended."""
         await self._job(job_id)
         return StreamingResponse(self._changes(job_id), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    @app.post("/requests/{request_id}/score", status_code=201)
+    async def score(self, request_id: str, given: Score) -> Score:
+        """A person's judgement of a finished request; it becomes an outcome like any other."""
+        row = await self._job(request_id)
+        if row["state"] not in jobs.FINAL_STATES:
+            raise RequestError(
+                "invalid_parameter", "The request has not ended yet.", field="request_id", hint="Score it when it has."
+            )
+        self._door.log_score(row, given.user_score, given.user_comment)
+        return given
 
     @app.get("/healthz")
     async def healthz(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import difflib
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -189,6 +189,15 @@ class AssetAnswer(BaseModel):
 
     asset_id: str = Field(description="SHA-256 of the bytes")
     bytes: int
+
+
+class Score(BaseModel):
+    """A person's judgement of a video; the last one of a request counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_score: Literal[-1, 0, 1] = Field(description="bad, undecided, good")
+    user_comment: str | None = Field(default=None, max_length=2000, description="why, in words")
 
 
 def generate_answer(row: Mapping[str, Any], video_url: str) -> GenerateAnswer:

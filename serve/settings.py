@@ -9,8 +9,9 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 
@@ -18,6 +19,11 @@ def default_data_dir() -> Path:
     """`$XDG_DATA_HOME/sonoscope`, or `~/.local/share/sonoscope`."""
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "sonoscope"
+
+
+def _known_as(name: str, variable: str) -> AliasChoices:
+    """A setting that is read from a variable which others have named, from our own one, and from sonoscope.toml."""
+    return AliasChoices(variable, f"SONOSCOPE_{name.upper()}", name)
 
 
 class StageResources(BaseModel):
@@ -76,11 +82,80 @@ class Settings(BaseSettings):
     compact_every_s: float = Field(default=60.0, gt=0, description="seconds between two compactions of the journal into Parquet")
     retention_max_age_s: float | None = Field(default=None, gt=0, description="age at which Parquet is deleted; empty = never")
     retention_max_bytes: int | None = Field(default=None, gt=0, description="size beyond which the oldest Parquet is deleted")
+    tempo_url: str | None = Field(
+        default=None, validation_alias=_known_as("tempo_url", "TEMPO_URL"), description="Tempo, where traces are read"
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=_known_as("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="OTLP/HTTP receiver of spans, without /v1/traces; empty = port 4318 of tempo_url's host",
+    )
+    otlp_traces_endpoint: str | None = Field(
+        default=None,
+        validation_alias=_known_as("otlp_traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+        description="the same as a whole address; goes before otlp_endpoint",
+    )
+    otlp_headers: SecretStr | None = Field(
+        default=None,
+        validation_alias=_known_as("otlp_headers", "OTEL_EXPORTER_OTLP_HEADERS"),
+        description="headers for the receiver: name=value,name=value (URL-encoded)",
+    )
+    otlp_ca_file: Path | None = Field(
+        default=None,
+        validation_alias=_known_as("otlp_ca_file", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        description="CA file for the receiver",
+    )
+    elasticsearch_url: str | None = Field(
+        default=None, validation_alias=_known_as("elasticsearch_url", "ELASTICSEARCH_URL"), description="where events are kept"
+    )
+    elasticsearch_username: str | None = Field(
+        default=None,
+        validation_alias=_known_as("elasticsearch_username", "ELASTICSEARCH_USERNAME"),
+        description="user of Elasticsearch",
+    )
+    elasticsearch_password: SecretStr | None = Field(
+        default=None, validation_alias=_known_as("elasticsearch_password", "ELASTICSEARCH_PASSWORD"), description="and its password"
+    )
+    elasticsearch_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=_known_as("elasticsearch_api_key", "ELASTICSEARCH_API_KEY"),
+        description="API key (id:key in base64); goes before a user",
+    )
+    elasticsearch_ca_file: Path | None = Field(
+        default=None,
+        validation_alias=_known_as("elasticsearch_ca_file", "ELASTICSEARCH_CA_FILE"),
+        description="CA file for Elasticsearch",
+    )
+    elasticsearch_index: str = Field(
+        default="sonoscope-logs", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="beginning of the daily indices' names"
+    )
+    elasticsearch_keep_days: int | None = Field(
+        default=None, ge=1, description="age at which Elasticsearch deletes an index, where it knows lifecycles; empty = never"
+    )
+    forward_sampling_share: float = Field(
+        default=1.0, gt=0, le=1, description="share of the traces that are shipped, beside every error and all that is slow"
+    )
+    forward_hold_s: float = Field(
+        default=1860.0, gt=0, description="how long spans wait for the end of their request: the default deadline and a minute"
+    )
+    forward_hold_bytes: int = Field(default=64_000_000, ge=1_000_000, description="bytes of spans that wait at most")
+    forward_backoff_s: float = Field(default=30.0, gt=0, description="longest wait between two attempts to reach a server")
+    forward_max_backlog_bytes: int = Field(
+        default=10 * 2**30, ge=1, description="undelivered bytes beyond which forwarder and doctor complain; nothing is deleted"
+    )
     redact_keep_names: bool = Field(default=False, description="put file names and their search keys into events as well")
     synonyms_file: Path | None = Field(default=None, description="words that mean the same in file names; empty = the package's")
     cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
     faults_file: Path | None = Field(default=None, description="plan of known defects for drills; only on loopback")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
+
+    @field_validator("tempo_url", "otlp_endpoint", "otlp_traces_endpoint", "elasticsearch_url", mode="before")
+    @classmethod
+    def _no_address(cls, given: Any) -> Any:
+        """An empty variable is an unset one, as OpenTelemetry has it; another address must be one."""
+        if isinstance(given, str) and given and urlsplit(given).scheme not in ("http", "https"):
+            raise ValueError(f"{given!r} is not an address such as http://host:9200")
+        return given or None
 
     @field_validator("stages", mode="before")
     @classmethod
@@ -122,6 +197,24 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("SONOSCOPE_CONFIG", "sonoscope.toml")))
         return init_settings, env_settings, toml
+
+    @property
+    def traces_url(self) -> str | None:
+        """The whole address of the OTLP receiver; None where spans are not shipped."""
+        if self.otlp_traces_endpoint:
+            return self.otlp_traces_endpoint
+        if self.otlp_endpoint:
+            return self.otlp_endpoint.rstrip("/") + "/v1/traces"
+        if self.tempo_url is None:
+            return None
+        tempo = urlsplit(self.tempo_url)
+        host = f"[{tempo.hostname}]" if ":" in (tempo.hostname or "") else tempo.hostname
+        return f"{tempo.scheme}://{host}:4318/v1/traces"
+
+    @property
+    def forwarded(self) -> tuple[str, ...]:
+        """The kinds of telemetry that are shipped: `spans`, `events`."""
+        return (*(("spans",) if self.traces_url else ()), *(("events",) if self.elasticsearch_url else ()))
 
     @property
     def journal_dir(self) -> Path:

@@ -10,6 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
+from analytics.filters import parse
+from analytics.requests import load
+from analytics.stores.local import LocalStore
 from deployments.media.probe import faststart, probe
 from deployments.models.facemesh import FaceMesh
 from telemetry import fields
@@ -168,3 +171,19 @@ def test_openapi_names_the_parameters(service: Any) -> None:
     text = httpx.get(f"{service.url}/openapi.json").text
     assert all(field.name in text for field in fields.PARAMETERS)
     assert "denoising steps; cost is linear" in text
+
+
+def test_a_score_becomes_an_outcome_of_the_row(service: Any, made: dict[str, Any]) -> None:
+    id = made["answer"]["request_id"]
+    for score, comment in ((-1, "lips late"), (1, None)):
+        answer = httpx.post(f"{service.url}/requests/{id}/score", json={"user_score": score, "user_comment": comment})
+        assert answer.status_code == 201, answer.text
+    row = load(LocalStore(service.data_dir / "journal"), where=parse(f'request_id = "{id}"')).table.to_pylist()[0]
+    assert (row["user_score"], row["user_comment"]) == (1, None)
+
+
+def test_a_bad_score_or_an_unknown_request_is_refused(service: Any, made: dict[str, Any]) -> None:
+    url = f"{service.url}/requests/{made['answer']['request_id']}/score"
+    refused = httpx.post(url, json={"user_score": 5})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "user_score")
+    assert httpx.post(f"{service.url}/requests/nobody/score", json={"user_score": 1}).status_code == 404

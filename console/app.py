@@ -1,0 +1,34 @@
+"""`streamlit run console/app.py`: declares the pages."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from console.address import PAGES
+from console.frame import draw, language
+from console.texts import text
+from console.views import compare, generate, overview, request
+
+DRAWN = {
+    "overview": (partial(draw, overview.page), ":material/monitoring:"),
+    "request": (partial(draw, request.page), ":material/receipt_long:"),
+    "compare": (partial(draw, compare.page), ":material/compare:"),
+    "generate": (partial(draw, generate.page, needs_rows=False), ":material/movie:"),
+}
+
+
+def main() -> None:
+    """Runs the page of the URL."""
+    st.set_page_config("Sonoscope", ":material/graphic_eq:", layout="wide")
+    lang = language()
+    pages = {
+        name: st.Page(drawn, title=text(name, lang), icon=icon, url_path=name, default=name == "overview")
+        for name, (drawn, icon) in DRAWN.items()
+    }
+    st.session_state[PAGES] = pages
+    st.navigation(list(pages.values())).run()
+
+
+main()

@@ -1,0 +1,43 @@
+"""What a page is given: the rows that the viewer has chosen, the words of the language, and what the viewer may do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analytics.board import Board, Held
+from analytics.filters import Filter
+from analytics.questions.sentences import Language
+from console.access import Viewer
+from console.texts import text
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One run of one page. `since_ns` and `until_ns` bound the acceptance of the requests (ns since 1970, None = open)."""
+
+    language: Language
+    viewer: Viewer
+    board: Board
+    held: Held
+    where: Filter | None
+    since_ns: int | None
+    until_ns: int | None
+
+    def t(self, key: str, **values: Any) -> str:
+        """The words of a key in the viewer's language. Raises KeyError for an unknown key."""
+        return text(key, self.language, **values)
+
+    def frame(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:
+        """The rows that pass the filter, with these columns (all of them without any); with a limit the newest."""
+        with self.board.view() as view:
+            table = view.load(self.where, limit).table
+        return (table if columns is None else table.select(list(columns))).to_pandas()
+
+    @property
+    def key(self) -> tuple[str, float]:
+        """Names the rows and the filter: what a cached answer depends on."""
+        return (self.where.text if self.where else "", self.held.taken_at)

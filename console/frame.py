@@ -1,0 +1,122 @@
+"""What every page has around it: language, range, filter, the state of the rows, and what to say where there are none."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import duckdb
+import streamlit as st
+
+from analytics.board import Board
+from analytics.columns import vocabulary
+from analytics.filters import Filter, FilterError, parse
+from analytics.moments import moment
+from analytics.questions.sentences import LANGUAGES, Language
+from console import data
+from console.access import viewer
+from console.address import address, choose, keep, publish, write
+from console.desk import Desk
+from console.texts import text
+
+Page = Callable[[Desk], None]
+_NAMES: dict[Language, str] = {"en": "English", "zh": "中文"}
+
+
+def language() -> Language:
+    """The language of the address, English where it names none that we speak."""
+    wanted = address().get("lang")
+    return "zh" if wanted == "zh" else "en"
+
+
+def draw(page: Page, *, needs_rows: bool = True) -> None:
+    """Draws a page with its frame. `needs_rows`: without a single request it is not drawn, but says how to get one."""
+    with st.sidebar:
+        choose("lang", "Language · 语言", LANGUAGES, default="en", show=_NAMES.__getitem__)
+    desk = _desk()
+    if desk is not None and not (needs_rows and _nothing(desk)):
+        page(desk)
+    publish()
+
+
+def _desk() -> Desk | None:
+    lang, who = language(), viewer()
+    if not who.may("read"):
+        st.error(text("may_not_read", lang))
+        return None
+    with st.sidebar:
+        ranges = list(data.RANGES)
+        if (given := address().get("since")) and given not in ranges:
+            ranges.insert(0, given)
+        since = choose(
+            "since", text("range", lang), ranges, default="24h", show=lambda one: text(f"range_{one}", lang, or_else=one)
+        )
+        expression = write("filter", text("filter", lang), placeholder="inference_steps > 20 && audio_drift_ms > 100.0")
+    until = address().get("until")
+    try:
+        since_ns = None if since in (None, "all") else moment(since)
+        until_ns = None if until is None else moment(until)
+        board = data.board(since or "all")
+        with st.spinner(text("joining", lang)):
+            held = board.held()
+        where = _filter(expression, board)
+    except FilterError as error:
+        st.error(f"{text('bad_filter', lang)}\n\n```\n{error}\n```")
+        return None
+    except (duckdb.Error, OSError, ValueError, LookupError) as error:
+        st.error(text("store_down", lang, reason=str(error), folder=data.data_dir()))
+        return None
+    desk = Desk(lang, who, board, held, where, since_ns, until_ns)
+    _state_of_rows(desk)
+    return desk
+
+
+def _filter(expression: str, board: Board) -> Filter | None:
+    """The filter; a name that is not in the table may be one of the rows' own. Raises FilterError."""
+    if not expression:
+        return None
+    declared = data.store().mapping.own
+    try:
+        return parse(expression, vocabulary(declared))
+    except FilterError:
+        with board.view() as view:
+            return parse(expression, vocabulary([*declared, *view.own_names()]))
+
+
+def _state_of_rows(desk: Desk) -> None:
+    """Coverage, truncation, synthetic rows and age, always in sight."""
+    coverage = desk.held.coverage
+    with st.sidebar:
+        st.divider()
+        st.caption(desk.t("coverage", requests=coverage.requests, both=coverage.with_both, running=coverage.running))
+        rest = {
+            name: count for name, count in dataclasses.asdict(coverage).items()
+            if count and name in ("orphans", "duplicates", "retries", "unreadable")
+        }  # fmt: skip
+        missing = {"without_trace": coverage.requests - coverage.with_trace, "without_logs": coverage.requests - coverage.with_logs}
+        for name, count in (rest | missing).items():
+            if count:
+                st.caption(desk.t(f"coverage_{name}", count=count))
+        if "synthetic" in desk.held.table.column_names and (made := _synthetic(desk)):
+            st.warning(desk.t("synthetic_rows", count=made), icon=":material/science:")
+        if desk.held.truncated:
+            st.warning(desk.t("truncated"), icon=":material/content_cut:")
+        if desk.board.error is not None:
+            st.warning(desk.t("stale", reason=str(desk.board.error)), icon=":material/cloud_off:")
+        st.caption(desk.t("as_of", time=time.strftime("%H:%M:%S", time.gmtime(desk.held.taken_at))))
+
+
+def _synthetic(desk: Desk) -> int:
+    with desk.board.view() as view:
+        return int(view.one_row("SELECT count(*) FILTER (synthetic) FROM requests", {})[0])
+
+
+def _nothing(desk: Desk) -> bool:
+    if desk.held.coverage.requests:
+        return False
+    st.info(desk.t("no_requests", folder=data.data_dir()), icon=":material/inbox:")
+    if desk.since_ns is not None and st.button(desk.t("look_at_all")):
+        keep("since", "all", "24h")
+        st.rerun()
+    return True

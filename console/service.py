@@ -1,0 +1,77 @@
+"""The running service as the console uses it: generate, follow, cancel, fetch, score."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from console.data import data_dir
+
+_TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+
+
+class ServiceError(Exception):
+    """What the service refused, or that none answers; the message says what to do."""
+
+
+def url() -> str | None:
+    """The service's address: SONOSCOPE_URL, else what `up` wrote into the data folder; None where nothing runs."""
+    if given := os.environ.get("SONOSCOPE_URL"):
+        return given.rstrip("/")
+    try:
+        return json.loads((data_dir() / "run.json").read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def submit(files: Mapping[str, tuple[str, bytes]], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Hands a generation in and returns the job. Raises ServiceError."""
+    return _call("POST", "/generate", files=dict(files), data=dict(parameters), headers={"Prefer": "respond-async"})
+
+
+def job(job_id: str) -> dict[str, Any]:
+    """A job by job or request id. Raises ServiceError."""
+    return _call("GET", f"/jobs/{job_id}")
+
+
+def cancel(job_id: str) -> dict[str, Any]:
+    """Stops a job at its next step. Raises ServiceError."""
+    return _call("DELETE", f"/jobs/{job_id}")
+
+
+def score(request_id: str, user_score: int, user_comment: str | None) -> None:
+    """Leaves a person's judgement. Raises ServiceError."""
+    _call("POST", f"/requests/{request_id}/score", json={"user_score": user_score, "user_comment": user_comment})
+
+
+def video(request_id: str) -> bytes | None:
+    """The finished file: from the data folder where it lies there, else from the service; None where neither has it."""
+    path = data_dir() / "videos" / f"{request_id}.mp4"
+    if path.is_file():
+        return path.read_bytes()
+    base = url()
+    if base is None:
+        return None
+    try:
+        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT)
+    except httpx.TransportError:
+        return None
+    return answer.content if answer.status_code == 200 else None
+
+
+def _call(method: str, path: str, **more: Any) -> dict[str, Any]:
+    base = url()
+    if base is None:
+        raise ServiceError("No service runs here: start one with `sonoscope up -d`.")
+    try:
+        answer = httpx.request(method, base + path, timeout=_TIMEOUT, **more)
+    except httpx.TransportError as error:
+        raise ServiceError(f"{base} does not answer ({type(error).__name__}): `sonoscope up -d` starts the service.") from error
+    if answer.is_error:
+        refused = answer.json().get("error", {})
+        raise ServiceError(" ".join(filter(None, (refused.get("message"), refused.get("hint")))) or f"HTTP {answer.status_code}")
+    return answer.json()

@@ -1,0 +1,157 @@
+"""Request: the one record of a request, on one line of time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from analytics.baseline import Baseline, baselines
+from analytics.record import Record, load
+from analytics.stores.local import event_ns
+from console import figures, service
+from console.address import keep, write
+from console.data import store
+from console.desk import Desk
+from console.links import links
+from console.table import chart, table
+
+NEAR = 8
+"""Events of the same host that are shown before and after the end."""
+
+
+def page(desk: Desk) -> None:
+    """Draws the page for the id in the URL."""
+    st.header(desk.t("request"))
+    id = write("request", desk.t("request_id"), placeholder="request_id, job_id, trace_id")
+    if not id:
+        _newest(desk)
+        return
+    record = load(store(), id)
+    if record is None:
+        st.error(desk.t("no_such_request", id=id))
+        return
+    with desk.board.view() as view:
+        usual = baselines(view, record.request)
+    _verdict(desk, record)
+    left, right = st.columns([3, 2])
+    with left:
+        _time_line(desk, record, usual)
+        _parameters(desk, record)
+    with right:
+        _video(desk, record)
+        _judge(desk, record)
+    with st.expander(desk.t("surrounding")):
+        _surrounding(desk, record)
+    with st.expander(desk.t("everything")):
+        st.json(record.as_dict(), expanded=1)
+
+
+def _newest(desk: Desk) -> None:
+    st.caption(desk.t("newest"))
+    columns = ["request_id", "started_at", "status", "error_type", "inference_steps", "audio_drift_ms", "latency_s"]
+    found = desk.frame(columns, limit=20)
+    event = table(desk, "newest", found, on_select="rerun", selection_mode="single-row")
+    if event.selection.rows:
+        keep("request", found["request_id"].iloc[event.selection.rows[0]])
+        st.rerun()
+
+
+def _verdict(desk: Desk, record: Record) -> None:
+    row = record.request
+    if not record.finished:
+        st.info(desk.t("still_running"), icon=":material/hourglass_top:")
+        return
+    if row.get("error_type"):
+        st.error(
+            f"**{row['error_type']}** · {row.get('failed_stage', '')} · {row.get('error_message', '')}", icon=":material/error:"
+        )
+    drift = "–" if row.get("audio_offset_ms") is None else f"{row['audio_offset_ms']:+.0f} ms"
+    columns = st.columns(5)
+    columns[0].metric("status", row.get("status", "–"))
+    columns[1].metric("audio_offset_ms", drift, help=desk.t("offset_help"))
+    columns[2].metric("sync_confidence", _number(row.get("sync_confidence"), "{:.2f}"), row.get("sync_reason"), "off")
+    columns[3].metric("duration_drift_ms", _number(row.get("duration_drift_ms"), "{:+.0f} ms"))
+    columns[4].metric("latency_s", _number(row.get("latency_s"), "{:.2f} s"))
+    for code in row.get("advice") or []:
+        st.warning(code, icon=":material/lightbulb:")
+    for label, href in links(row):
+        st.link_button(label, href, icon=":material/open_in_new:")
+
+
+def _time_line(desk: Desk, record: Record, usual: list[Baseline]) -> None:
+    st.subheader(desk.t("what_happened"))
+    if not record.spans:
+        st.info(desk.t("no_spans"))
+        return
+    origin = min(span.start_ns for span in record.spans)
+    sentences = {one.stage: one.sentence for one in usual}
+    spans = pd.DataFrame(
+        {"name": span.name, "start_ms": (span.start_ns - origin) / 1e6, "ms": span.ms, "status": span.status,
+         "usual": sentences.get(span.name, "")} for span in sorted(record.spans, key=lambda one: one.start_ns)
+    )  # fmt: skip
+    events = pd.DataFrame(
+        [{"at_ms": (event_ns(event) - origin) / 1e6, "text": _words(event)} for event in record.events], columns=["at_ms", "text"]
+    )
+    chart(desk, "waterfall", figures.waterfall(spans, events, "ms"), spans)
+    for one in usual:
+        if one.verdict in ("slow", "fast"):
+            st.warning(one.sentence, icon=":material/timer:")
+    table(desk, "baselines", pd.DataFrame([asdict(one) | {"verdict": one.verdict} for one in usual]).round(1))
+
+
+def _parameters(desk: Desk, record: Record) -> None:
+    st.subheader(desk.t("what_was_asked"))
+    parts: tuple[Any, ...] = ("parameter", "outcome", "identity")
+    for tab, part in zip(st.tabs([desk.t(f"kind_{part}") for part in parts]), parts, strict=True):
+        with tab:
+            rows = [{"name": name, "value": str(value)} for name, value in record.part(part).items()]
+            table(desk, part, pd.DataFrame(rows, columns=["name", "value"]))
+
+
+def _video(desk: Desk, record: Record) -> None:
+    st.subheader(desk.t("how_good"))
+    id = record.request.get("request_id")
+    found = service.video(id) if id and record.request.get("status") == "ok" else None
+    if found is None:
+        st.info(desk.t("no_video"))
+        return
+    st.video(found)
+
+
+def _judge(desk: Desk, record: Record) -> None:
+    """Thumbs and a comment; the newest judgement counts."""
+    given = [event for event in record.events if event["event_type"] == "user_score"]
+    if given:
+        last = given[-1]
+        st.caption(desk.t("judged", score=f"{last['user_score']:+d}", comment=last.get("user_comment") or "–"))
+    if not (desk.viewer.may("score") and record.finished):
+        return
+    with st.form("judge", border=False):
+        thumb = st.feedback("thumbs", key="thumb")
+        comment = st.text_input(desk.t("comment"), key="comment")
+        if st.form_submit_button(desk.t("judge")) and thumb is not None:
+            try:
+                service.score(record.request["request_id"], 1 if thumb else -1, comment or None)
+            except service.ServiceError as error:
+                st.error(str(error))
+            else:
+                st.toast(desk.t("thanks"))
+
+
+def _surrounding(desk: Desk, record: Record) -> None:
+    if not record.events:
+        return
+    near = store().logs.surrounding(record.events[-1]["event_id"], NEAR, NEAR).table
+    table(desk, "near", near.select(["logged_at", "event_type", "request_id", "error_type", "process_pid"]).to_pandas())
+
+
+def _words(event: dict[str, Any]) -> str:
+    notes = [str(event[name]) for name in ("input", "advice_code", "error_type") if event.get(name)]
+    return " ".join([event["event_type"], *notes])
+
+
+def _number(value: float | None, shape: str) -> str:
+    return "–" if value is None else shape.format(value)

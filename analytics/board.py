@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from analytics.join import in_range
 from analytics.requests import Coverage, Joined
+from analytics.stores.base import Range
 
 Opener = Callable[[], AbstractContextManager[Joined]]
 """Opens the joined requests of a range, as `analytics.requests.joined` does."""
@@ -57,12 +59,14 @@ class Board:
         return self._error
 
     @contextmanager
-    def view(self) -> Iterator[Joined]:
-        """The rows as the view `requests`: filters, counts, groups and questions in SQL."""
+    def view(self, range: Range | None = None) -> Iterator[Joined]:
+        """The rows of a range (all of them without one) as the view `requests`: filters, counts, groups and questions in SQL."""
         held = self.held()
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            connection.register("requests", held.table)
+            connection.register("held", held.table)
+            bounds = in_range("started_at", range or Range())
+            connection.execute(f"CREATE VIEW requests AS SELECT * FROM held WHERE {bounds}")
             coverage = held.coverage
             yield Joined(connection, truncated=held.truncated, unreadable=coverage.unreadable, running=coverage.running)
 

@@ -85,18 +85,21 @@ def health(view: Joined, where: Filter | None = None, since_ns: int | None = Non
 def _period(view: Joined, at: dict[str, int]) -> Period:
     well, weight = "status = 'ok'", _WEIGHT
     row = view.one_row(
-        f"""SELECT count(*), sum({weight}) FILTER ({well}) / sum({weight}),
+        f"""SELECT count(*), coalesce(sum({weight}) FILTER ({well}), 0) / sum({weight}),
                 count(*) FILTER (status = 'error'), count(*) FILTER (status = 'cancelled'),
                 quantile_cont(latency_s, {_SHARES}) FILTER ({well}),
-                sum({weight}) FILTER ({well} AND audio_drift_ms IS NOT NULL) / sum({weight}) FILTER ({well}),
-                sum({weight}) FILTER (sync_reason = 'not_sure') / sum({weight}) FILTER (sync_reason IN ('not_sure', 'measured')),
-                sum({weight}) FILTER (audio_drift_ms > {DRIFT_MS}) / sum({weight}) FILTER (audio_drift_ms IS NOT NULL),
+                coalesce(sum({weight}) FILTER ({well} AND audio_drift_ms IS NOT NULL), 0) / sum({weight}) FILTER ({well}),
+                coalesce(sum({weight}) FILTER (sync_reason = 'not_sure'), 0)
+                / sum({weight}) FILTER (sync_reason IN ('not_sure', 'measured')),
+                coalesce(sum({weight}) FILTER (audio_drift_ms > {DRIFT_MS}), 0) / sum({weight}) FILTER (audio_drift_ms IS NOT NULL),
                 count(*) FILTER (synthetic)
                 FROM chosen WHERE {_INSIDE}""",
         at,
     )
     requests, ended_well, failed, cancelled, latency, *rest = row
-    return Period(requests, ended_well, failed, cancelled, *(latency or (None, None, None)), *rest)
+    p50, p95, p99 = latency or (None, None, None)
+    measured, not_sure, drifted, synthetic = rest
+    return Period(requests, ended_well, failed, cancelled, p50, p95, p99, measured, not_sure, drifted, synthetic)
 
 
 def _stages(view: Joined, at: dict[str, int]) -> pa.Table:
@@ -111,7 +114,8 @@ def _drift(view: Joined, at: dict[str, int]) -> pa.Table:
     return view.rows(
         f"""WITH bins AS (SELECT least(floor(audio_drift_ms / 20), 20)::INT AS bin, count(*) AS count FROM chosen
                           WHERE {_INSIDE} AND audio_drift_ms IS NOT NULL GROUP BY bin)
-            SELECT bin * 20.0 AS from_ms, CASE WHEN bin < 20 THEN bin * 20.0 + 20 END AS to_ms, count FROM bins ORDER BY bin""",
+            SELECT (bin * 20)::DOUBLE AS from_ms,
+            CASE WHEN bin < 20 THEN (bin * 20 + 20)::DOUBLE END AS to_ms, count FROM bins ORDER BY bin""",
         at,
     )
 

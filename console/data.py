@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +37,14 @@ def store() -> LocalStore:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def board(since: str) -> Board:
-    """The board of a range. `SONOSCOPE_ROWS` names a Parquet or CSV file of request rows to look at instead of the store."""
+    """The board of a range and of as long a time before it, for comparison.
+
+    `SONOSCOPE_ROWS` names a Parquet or CSV file of request rows to look at instead of the store.
+    """
 
     @contextmanager
     def opened() -> Iterator[Joined]:
-        range = Range(None if since == "all" else moment(since))
+        range = Range(None if since == "all" else 2 * moment(since) - time.time_ns())
         if file := os.environ.get("SONOSCOPE_ROWS"):
             with from_file(Path(file), range) as view:
                 yield view

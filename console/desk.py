@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 from analytics.board import Board, Held
 from analytics.filters import Filter
 from analytics.questions.sentences import Language
+from analytics.requests import Joined
+from analytics.stores.base import Range
 from console.access import Viewer
 from console.texts import text
 
@@ -31,9 +34,13 @@ class Desk:
         """The words of a key in the viewer's language. Raises KeyError for an unknown key."""
         return text(key, self.language, **values)
 
+    def view(self) -> AbstractContextManager[Joined]:
+        """The rows of the range; the board itself has as long a time before it, too."""
+        return self.board.view(Range(self.since_ns, self.until_ns))
+
     def frame(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:
         """The rows that pass the filter, with these columns (all of them without any); with a limit the newest."""
-        with self.board.view() as view:
+        with self.view() as view:
             table = view.load(self.where, limit).table
         return (table if columns is None else table.select(list(columns))).to_pandas()
 

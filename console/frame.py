@@ -86,7 +86,9 @@ def _filter(expression: str, board: Board) -> Filter | None:
 
 def _state_of_rows(desk: Desk) -> None:
     """Coverage, truncation, synthetic rows and age, always in sight."""
-    coverage = desk.held.coverage
+    with desk.view() as view:
+        coverage = view.count()[1]
+        synthetic = int(view.one_row("SELECT count(*) FILTER (synthetic) FROM requests", {})[0])
     with st.sidebar:
         st.divider()
         st.caption(desk.t("coverage", requests=coverage.requests, both=coverage.with_both, running=coverage.running))
@@ -98,8 +100,8 @@ def _state_of_rows(desk: Desk) -> None:
         for name, count in (rest | missing).items():
             if count:
                 st.caption(desk.t(f"coverage_{name}", count=count))
-        if "synthetic" in desk.held.table.column_names and (made := _synthetic(desk)):
-            st.warning(desk.t("synthetic_rows", count=made), icon=":material/science:")
+        if synthetic:
+            st.warning(desk.t("synthetic_rows", count=synthetic), icon=":material/science:")
         if desk.held.truncated:
             st.warning(desk.t("truncated"), icon=":material/content_cut:")
         if desk.board.error is not None:
@@ -107,14 +109,10 @@ def _state_of_rows(desk: Desk) -> None:
         st.caption(desk.t("as_of", time=time.strftime("%H:%M:%S", time.gmtime(desk.held.taken_at))))
 
 
-def _synthetic(desk: Desk) -> int:
-    with desk.board.view() as view:
-        return int(view.one_row("SELECT count(*) FILTER (synthetic) FROM requests", {})[0])
-
-
 def _nothing(desk: Desk) -> bool:
-    if desk.held.coverage.requests:
-        return False
+    with desk.view() as view:
+        if view.count()[0]:
+            return False
     st.info(desk.t("no_requests", folder=data.data_dir()), icon=":material/inbox:")
     if desk.since_ns is not None and st.button(desk.t("look_at_all")):
         keep("since", "all", "24h")

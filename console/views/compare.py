@@ -23,7 +23,7 @@ _SHOWN = ("audio_offset_ms", "lip_match", "duration_drift_ms", "latency_s")
 def page(desk: Desk) -> None:
     """Draws the sheet of the chosen parameters, of one input at a time."""
     st.header(desk.t("compare"))
-    with desk.board.view() as view:
+    with desk.view() as view:
         counts = {row["input"]: row["count"] for row in inputs(view, desk.where).to_pylist()}
     if not counts:
         st.info(desk.t("nothing_to_compare"))
@@ -37,7 +37,7 @@ def page(desk: Desk) -> None:
     with right:
         down = choose("down", desk.t("down"), ["", *(name for name in names if name != across)], default="")
     keys = [name for name in (down, across) if name]
-    with desk.board.view() as view:
+    with desk.view() as view:
         found = newest(view, desk.where, chosen, keys, _SHOWN, MOST)
     rows = found.to_pylist()
     _sheet(desk, rows, keys, columns=len({row[across] for row in rows}))

@@ -33,7 +33,7 @@ def page(desk: Desk) -> None:
     if record is None:
         st.error(desk.t("no_such_request", id=id))
         return
-    with desk.board.view() as view:
+    with desk.view() as view:
         usual = baselines(view, record.request)
     _verdict(desk, record)
     left, right = st.columns([3, 2])

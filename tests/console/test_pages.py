@@ -1,0 +1,170 @@
+"""Every page over every state of the store, in both languages: it draws, and says what to do where there is nothing to draw."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analytics.stores.local import LocalStore
+from console import data
+from console.texts import TEXTS
+from telemetry.errors import RequestError
+from tests.analytics.conftest import SECOND, START, Service
+
+PAGES = ("overview", "request", "compare", "generate")
+NEEDS_ROWS = ("overview", "request", "compare")
+
+
+def script(page: str) -> str:
+    return f"""
+from console.frame import draw
+from console.views import {page}
+draw({page}.page, needs_rows={page in NEEDS_ROWS})
+"""
+
+
+def run(page: str, **query: str) -> AppTest:
+    """One run of a page with these words in its URL; whatever it raised fails the test."""
+    app = AppTest.from_string(script(page), default_timeout=60)
+    for key, value in {"since": "all", **query}.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception, app.exception[0].stack_trace
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Everything that a reader can read."""
+    kinds = (
+        *app.error,
+        *app.info,
+        *app.warning,
+        *app.success,
+        *app.markdown,
+        *app.caption,
+        *app.header,
+        *app.subheader,
+        *app.metric,
+    )
+    return "\n".join(str(getattr(one, "value", "")) + str(getattr(one, "label", "")) for one in kinds)
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SONOSCOPE_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("SONOSCOPE_ROWS", raising=False)
+    data.store.clear()
+    data.board.clear()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> LocalStore:
+    """Forty requests: four of them drifted, two failed."""
+    service = Service(tmp_path)
+    for number in range(40):
+        error = RequestError("out_of_memory", "Too little memory.", stage="run_inference") if number % 20 == 7 else None
+        context = service.context(number)
+        service.receive(context)
+        service.stage(context, "run_inference", START + number * SECOND, 900.0)
+        values = {"inference_steps": 10 + number, "latency_s": 2.0, "portrait_hash": "a" * 64, "audio_hash": "b" * 64}
+        drift = {} if error else {"audio_drift_ms": 150.0 if number % 10 == 1 else 20.0, "sync_reason": "measured"}
+        service.finish(context, START + number * SECOND, error, **values, **drift)
+    service.telemetry.shutdown()
+    return service.store
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_store_says_how_to_get_a_first_request(page: str, language: str) -> None:
+    app = run(page, lang=language)
+    if page in NEEDS_ROWS:
+        assert "sonoscope demo" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_store_that_is_down_says_why_and_what_to_do(page: str, tmp_path: Path) -> None:
+    (tmp_path / "parquet").mkdir()
+    (tmp_path / "parquet" / "manifest.json").write_text("{")
+    app = run(page)
+    assert "sonoscope doctor" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_filter_that_cannot_be_read_shows_where(page: str, small: LocalStore) -> None:
+    app = run(page, filter="inference_steps >")
+    assert "The filter cannot be read" in words(app)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_small_store_is_drawn(page: str, language: str, small: LocalStore) -> None:
+    app = run(page, lang=language)
+    title = TEXTS[page][language == "zh"]
+    assert app.header[0].value == title
+    assert "40" in app.sidebar.caption[0].value
+
+
+def test_the_overview_counts_what_is_there(small: LocalStore) -> None:
+    shown = {metric.label: metric.value for metric in run("overview").metric}
+    assert shown["Requests"] == "40"
+    assert shown["Ended well"] == "95.0%"
+    assert shown["Drift > 100 ms"] == "10.5%"
+
+
+def test_the_filter_of_the_url_narrows_the_overview(small: LocalStore) -> None:
+    shown = {metric.label: metric.value for metric in run("overview", filter="audio_drift_ms > 100.0").metric}
+    assert shown["Requests"] == "4"
+
+
+def test_what_a_viewer_chooses_is_in_the_url(small: LocalStore) -> None:
+    app = run("overview")
+    app.sidebar.text_input[0].set_value("inference_steps > 20").run()
+    assert app.query_params["filter"] == "inference_steps > 20"
+    app.sidebar.selectbox[0].set_value("zh").run()
+    assert app.query_params["lang"] == "zh"
+    assert app.header[0].value == "总览"
+
+
+def test_a_request_is_shown_with_its_error_and_its_events(small: LocalStore) -> None:
+    app = run("request", request="request-0007")
+    assert "out_of_memory" in words(app)
+    assert any("Too little memory" in error.value for error in app.error)
+
+
+def test_an_unknown_request_says_so(small: LocalStore) -> None:
+    assert "no record of nobody" in words(run("request", request="nobody"))
+
+
+def test_nobody_reads_on_a_public_address(small: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SONOSCOPE_CONSOLE_HOST", "0.0.0.0")
+    for page in PAGES:
+        assert "not on loopback" in words(run(page))
+
+
+def test_rows_of_tests_and_drills_are_always_in_sight(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.request(1, synthetic=True)
+    service.telemetry.shutdown()
+    assert any("tests or drills" in warning.value for warning in run("overview").sidebar.warning)
+
+
+def test_both_languages_are_complete_and_take_the_same_values() -> None:
+    for key, (english, chinese) in TEXTS.items():
+        assert english, key
+        assert chinese, key
+        assert set(re.findall(r"{(\w+)}", english)) == set(re.findall(r"{(\w+)}", chinese)), key
+
+
+def test_every_word_that_a_page_asks_for_is_in_the_table() -> None:
+    folder = Path(data.__file__).parent
+    asked = {key for path in folder.rglob("*.py") for key in re.findall(r"""(?:\.t|\btext)\(\s*"(\w+)\"""", path.read_text())}
+    assert asked <= TEXTS.keys()
+    assert asked
+
+
+def test_pages_stay_thin() -> None:
+    for path in (Path(data.__file__).parent / "views").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 170, path.name

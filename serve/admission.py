@@ -14,7 +14,7 @@ from starlette.requests import Request
 from deployments.faults import Faults, note
 from serve import jobs
 from serve.jobs import JobTable
-from serve.schema import parse_parameters
+from serve.schema import parse_order
 from serve.settings import Settings
 from serve.uploads import Asset, AssetStore, Order, limited, read_order
 from telemetry import fields
@@ -63,7 +63,7 @@ class Admission:
         order = Order({}, {})
         try:
             order = await read_order(limited(request, self._settings.max_upload_bytes))
-            values |= parse_parameters(order.parameters)
+            values |= parse_order(order.parameters)
             deadline = self._deadline(request)
             if await asyncio.to_thread(self._table.waiting) >= self._settings.max_jobs_queued:
                 raise RequestError("overloaded", f"{self._settings.max_jobs_queued} jobs are waiting already.")

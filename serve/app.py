@@ -57,6 +57,8 @@ def stage_config(settings: Settings) -> StageConfig:
         encoder_timeout_s=settings.encoder_timeout_s,
         faults_file=settings.faults_file,
         cache_bytes=settings.cache_bytes,
+        sync_measure=settings.sync_measure,
+        sync_sample=settings.sync_sample,
         audio_limits=AudioLimits(max_s=settings.max_audio_s),
         picture_limits=PictureLimits(max_pixels=settings.max_image_pixels),
     )

@@ -19,6 +19,25 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
 _TYPE_WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
 
 
+LABEL_CHARACTERS = 128
+"""Longest text of a label: a name, not a document."""
+
+
+def parse_order(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
+    """What a request says of itself: the labels that it gives, and every parameter as used.
+
+    `raw` holds form strings or JSON values. Raises RequestError(invalid_parameter) that names field, value and range.
+    """
+    labels: dict[str, fields.Value] = {}
+    for name in raw.keys() & set(fields.LABELS):
+        value = _parse(fields.BY_NAME[name], raw[name])
+        if isinstance(value, str) and (len(value) > LABEL_CHARACTERS or not value.isprintable()):
+            shown = f"{name} must be at most {LABEL_CHARACTERS} printable characters."
+            raise RequestError("invalid_parameter", shown, field=name)
+        labels[name] = value
+    return labels | parse_parameters({name: value for name, value in raw.items() if name not in fields.LABELS})
+
+
 def parse_parameters(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
     """Parameters as used: aliases resolved, types and ranges checked, defaults filled, the seed drawn where it was left open.
 
@@ -94,6 +113,8 @@ def parameters_schema() -> dict[str, Any]:
             prop["enum"] = list(field.choices)
         for name in (field.name, *field.aliases):
             properties[name] = prop if name == field.name else {**prop, "description": f"alias of {field.name}"}
+    for field in (fields.BY_NAME[name] for name in fields.LABELS):
+        properties[field.name] = {"type": types[field.dtype], "description": field.help}
     return properties
 
 

@@ -147,6 +147,8 @@ class Settings(BaseSettings):
     synonyms_file: Path | None = Field(default=None, description="words that mean the same in file names; empty = the package's")
     cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
     faults_file: Path | None = Field(default=None, description="plan of known defects for drills; only on loopback")
+    sync_measure: bool = Field(default=True, description="measure lips against sound in every finished video")
+    sync_sample: float = Field(default=1.0, ge=0, le=1, description="share of the requests that are measured, chosen by their id")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
 
     @field_validator("tempo_url", "otlp_endpoint", "otlp_traces_endpoint", "elasticsearch_url", mode="before")

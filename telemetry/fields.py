@@ -210,6 +210,9 @@ IDENTITY: tuple[Field, ...] = (
     _identity("ended_at", "time", "end, UTC, nanoseconds since 1970"),
 )
 
+LABELS = ("experiment", "block", "randomized", "replay_of", "synthetic", "source_prefix")
+"""Identity that a request states of itself, beside its parameters: what it is part of."""
+
 FIELDS: tuple[Field, ...] = PARAMETERS + OUTCOMES + IDENTITY
 BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.schema import generate_body, parse_parameters
+from serve.schema import generate_body, parse_order, parse_parameters
 from telemetry import fields
 from telemetry.errors import RequestError
 
@@ -88,3 +88,17 @@ def test_openapi_names_every_parameter_with_its_range() -> None:
         for field in fields.PARAMETERS:
             assert properties[field.name]["description"] == field.help
             assert properties[field.name].get("minimum") == field.minimum
+
+
+def test_a_request_may_say_what_experiment_it_is_part_of() -> None:
+    values = parse_order({"experiment": "steps-2026", "block": "7", "randomized": "true", "inference_steps": "12"})
+    assert (values["experiment"], values["block"], values["randomized"], values["inference_steps"]) == ("steps-2026", "7", True, 12)
+    assert values["fps"] == 25.0
+    assert "replay_of" not in values
+
+
+@pytest.mark.parametrize(("name", "value"), [("randomized", "perhaps"), ("experiment", "x" * 129), ("block", "a\u202eb")])
+def test_a_label_that_is_no_label_is_refused(name: str, value: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_order({name: value})
+    assert (caught.value.type, caught.value.field) == ("invalid_parameter", name)

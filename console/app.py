@@ -9,12 +9,16 @@ import streamlit as st
 from console.address import PAGES
 from console.frame import draw, language
 from console.texts import text
-from console.views import compare, generate, overview, request
+from console.views import capacity, compare, failures, generate, overview, parameters, request, why
 
 DRAWN = {
     "overview": (partial(draw, overview.page), ":material/monitoring:"),
+    "parameters": (partial(draw, parameters.page), ":material/tune:"),
+    "why": (partial(draw, why.page), ":material/troubleshoot:"),
+    "failures": (partial(draw, failures.page), ":material/error:"),
     "request": (partial(draw, request.page), ":material/receipt_long:"),
     "compare": (partial(draw, compare.page), ":material/compare:"),
+    "capacity": (partial(draw, capacity.page), ":material/speed:"),
     "generate": (partial(draw, generate.page, needs_rows=False), ":material/movie:"),
 }
 

@@ -84,3 +84,91 @@ def two_lines(frame: pd.DataFrame, x: str, columns: Sequence[tuple[str, str]], x
         for (column, label), colour in zip(columns, colours, strict=False)
     ]
     return laid_out(go.Figure(lines), x=x_title, y=y_title, height=260)
+
+
+def levels(frame: pd.DataFrame, x: str, y: str) -> go.Figure:
+    """`estimate` by `level` with the interval `low` to `high`, and how many (`n`) stand behind each."""
+    up, down = frame["high"] - frame["estimate"], frame["estimate"] - frame["low"]
+    dots = go.Scatter(
+        x=frame["level"].astype(str), y=frame["estimate"], mode="markers", marker={"size": 10, "color": BLUE},
+        error_y={"type": "data", "array": up, "arrayminus": down, "color": BLUE}, customdata=frame["n"],
+        hovertemplate="%{x}: %{y:.3g}<br>n = %{customdata}<extra></extra>",
+    )  # fmt: skip
+    figure = laid_out(go.Figure(dots), x=x, y=y)
+    figure.update_xaxes(type="category")
+    return figure
+
+
+def scatter(frame: pd.DataFrame, x: str, y: str, step: float | None) -> go.Figure:
+    """One dot a request, with its id as custom data; a line where a threshold was found."""
+    dots = go.Scattergl(
+        x=frame[x], y=frame[y], mode="markers", marker={"size": 5, "color": BLUE, "opacity": 0.45},
+        customdata=frame[["request_id"]].to_numpy(), hovertemplate="%{customdata[0]}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+    )  # fmt: skip
+    figure = laid_out(go.Figure(dots), x=x, y=y)
+    if step is not None:
+        figure.add_vline(x=step, line_dash="dash", line_color=RED, annotation_text=f"{step:g}")
+    return figure
+
+
+def heatmap(frame: pd.DataFrame, x: str, y: str, outcome: str) -> go.Figure:
+    """Medians over a grid (`x`, `y`, `median`, `count`); empty cells stay empty."""
+    cells = frame.pivot(index="y", columns="x", values="median")
+    counts = frame.pivot(index="y", columns="x", values="count")
+    picture = go.Heatmap(
+        x=cells.columns, y=cells.index, z=cells.to_numpy(), customdata=counts.to_numpy(), colorscale="Cividis",
+        colorbar={"title": outcome}, hovertemplate="%{x:.3g}, %{y:.3g}: %{z:.3g}<br>n = %{customdata}<extra></extra>",
+    )  # fmt: skip
+    return laid_out(go.Figure(picture), x=x, y=y)
+
+
+def tradeoff(frame: pd.DataFrame, cost: str, quality: str) -> go.Figure:
+    """Settings by `cost` and `quality` with intervals; the darker, the surer it is on the front; the recommended one is marked."""
+    dots = go.Scatter(
+        x=frame["cost"], y=frame["quality"], mode="markers",
+        marker={"size": 11, "color": frame["on_front"], "colorscale": "Blues", "cmin": 0, "cmax": 1, "line": {"width": 1}},
+        error_x={"type": "data", "array": frame["cost_high"] - frame["cost"], "arrayminus": frame["cost"] - frame["cost_low"],
+                 "thickness": 0.6},
+        error_y={"type": "data", "array": frame["high"] - frame["quality"], "arrayminus": frame["quality"] - frame["low"],
+                 "thickness": 0.6},
+        customdata=frame[["settings", "n"]].to_numpy(), name="",
+        hovertemplate="%{customdata[0]}<br>%{x:.3g}, %{y:.3g}; n = %{customdata[1]}<extra></extra>",
+    )  # fmt: skip
+    figure = go.Figure(dots)
+    best = frame[frame["recommended"]]
+    figure.add_scatter(
+        x=best["cost"], y=best["quality"], mode="markers", hoverinfo="skip", showlegend=False,
+        marker={"size": 20, "symbol": "circle-open", "color": RED, "line": {"width": 2}},
+    )  # fmt: skip
+    figure.update_layout(showlegend=False)
+    return laid_out(figure, x=cost, y=quality)
+
+
+def shares(frame: pd.DataFrame) -> go.Figure:
+    """Two bars: `share` of each `group`."""
+    bars = go.Bar(
+        y=frame["group"], x=frame["share"], orientation="h", marker_color=[ORANGE, BLUE],
+        text=[f"{share:.1%}" for share in frame["share"]], textposition="auto", hoverinfo="skip",
+    )  # fmt: skip
+    figure = laid_out(go.Figure(bars), height=110)
+    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def stacked(frame: pd.DataFrame, x: str, y: str, by: str, title: str) -> go.Figure:
+    """Stacked bars of `y` over `x`, one colour for each value of `by`."""
+    colours = (RED, ORANGE, BLUE, GREEN, PURPLE, SKY, YELLOW, GREY)
+    parts = [
+        go.Bar(x=part[x], y=part[y], name=str(name), marker_color=colours[number % len(colours)])
+        for number, (name, part) in enumerate(frame.groupby(by, sort=False))
+    ]
+    figure = laid_out(go.Figure(parts), y=title)
+    figure.update_layout(barmode="stack", bargap=0.05)
+    return figure
+
+
+def steps(frame: pd.DataFrame, x: str, y: str, x_title: str, y_title: str) -> go.Figure:
+    """A line of steps from `x` to `y`."""
+    line = go.Scatter(x=frame[x], y=frame[y], mode="lines+markers", line={"color": BLUE, "shape": "hv"})
+    return laid_out(go.Figure(line), x=x_title, y=y_title, height=240)

@@ -1,0 +1,46 @@
+"""Single requests and cells of a grid for a picture: never more than a browser can draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from analytics.filters import Filter
+from analytics.filters.sql import quoted
+from analytics.requests import Joined
+
+CELLS = 24
+"""Cells along a side of the grid."""
+
+
+def points(view: Joined, where: Filter | None, columns: Sequence[str], most: int) -> tuple[pa.Table, int]:
+    """request_id and these columns of at most `most` requests that have them all, and how many there are. Drawn evenly by their id.
+
+    Raises duckdb.Error for a column that does not exist.
+    """
+    names = [*dict.fromkeys(("request_id", *columns))]
+    view.choose(names, where)
+    there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
+    (count,) = view.one_row(f"SELECT count(*) FROM chosen WHERE {there}", {})
+    listed = ", ".join(quoted(name) for name in names)
+    # By a hash of the id: the same dots at every drawing, so that nothing jumps while rows come in.
+    order = "ORDER BY hash(request_id) LIMIT $most" if count > most else "LIMIT $most"
+    return view.rows(f"SELECT {listed} FROM chosen WHERE {there} {order}", {"most": most}), int(count)
+
+
+def grid(view: Joined, where: Filter | None, x: str, y: str, outcome: str) -> pa.Table:
+    """`x`, `y` (middles of the cells), `median` of the outcome and `count`, over at most CELLS x CELLS cells of two numbers."""
+    view.choose([*dict.fromkeys((x, y, outcome))], where)
+    cells = ", ".join(
+        f"""CASE WHEN max({quoted(name)}) OVER () = min({quoted(name)}) OVER () THEN {quoted(name)} ELSE
+            min({quoted(name)}) OVER () + (least(floor(({quoted(name)} - min({quoted(name)}) OVER ()) * {CELLS} /
+            (max({quoted(name)}) OVER () - min({quoted(name)}) OVER ())), {CELLS} - 1) + 0.5)
+            * (max({quoted(name)}) OVER () - min({quoted(name)}) OVER ()) / {CELLS} END AS {axis}"""
+        for name, axis in ((x, "x"), (y, "y"))
+    )
+    there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in (x, y, outcome))
+    return view.rows(
+        f"""SELECT x, y, median(o)::DOUBLE AS median, count(*) AS count FROM
+            (SELECT {cells}, {quoted(outcome)} AS o FROM chosen WHERE {there}) GROUP BY x, y ORDER BY x, y"""
+    )

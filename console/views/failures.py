@@ -1,0 +1,56 @@
+"""Failures: what fails, when, where, and what fails together."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analytics.questions.contrast import MAX_ROWS
+from analytics.questions.failures import Failures, failures
+from console import figures
+from console.desk import Desk
+from console.table import chart, table
+
+
+def page(desk: Desk) -> None:
+    """Draws the page."""
+    st.header(desk.t("failures"))
+    with desk.view() as view:
+        rows = view.load(desk.where, MAX_ROWS)
+    with st.spinner(desk.t("analysing")):
+        found = failures(rows.frame, truncated=rows.truncated or desk.held.truncated)
+    st.markdown(f"**{found.sentence(desk.language)}**")
+    for warning in found.warnings:
+        st.caption(f"⚠ {warning}")
+    if not found.failed:
+        return
+    left, right = st.columns(2)
+    with left:
+        st.subheader(desk.t("errors_over_time"))
+        over_time = _over_time(found)
+        chart(desk, "errors_over_time", figures.stacked(over_time, "at", "count", "error_type", desk.t("failed")), over_time)
+    with right:
+        st.subheader(desk.t("top_errors"))
+        table(desk, "types", pd.DataFrame(found.types))
+        st.subheader(desk.t("by_failed_stage"))
+        table(desk, "failed_stages", pd.DataFrame(found.stages))
+    st.subheader(desk.t("spikes_and_values"))
+    said = [one.sentence(desk.language) for one in (*found.spikes, *found.values)]
+    for one in said[:12]:
+        st.markdown(f"- {one}")
+    if not said:
+        st.caption(desk.t("nothing_stands_out"))
+    st.subheader(desk.t("messages"))
+    table(desk, "messages", pd.DataFrame([vars(one) for one in found.messages]).astype(str))
+
+
+def _over_time(found: Failures) -> pd.DataFrame:
+    """One row a piece of time and error type."""
+    return pd.DataFrame(
+        [
+            {"at": piece["start"], "error_type": name, "count": count}
+            for piece in found.over_time
+            for name, count in piece["failed"].items()
+        ],
+        columns=["at", "error_type", "count"],
+    )

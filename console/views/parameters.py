@@ -1,0 +1,134 @@
+"""Parameters × quality: what goes with an outcome, by how much, and which setting to use."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analytics.points import grid, points
+from analytics.questions.effects import Effect
+from analytics.questions.report import OutcomeReport, analyze, columns_needed
+from analytics.questions.schema import Schema
+from analytics.questions.wording import effect_sentence, recommendation_sentence, sentences
+from console import figures
+from console.address import choose, go
+from console.desk import Desk
+from console.table import chart, table
+
+DOTS = 4_000
+"""Dots of the scatter plot: enough to see the shape, few enough to be clicked."""
+
+FIRST = 4
+"""Sentences above the fold, the surest first."""
+
+
+def page(desk: Desk) -> None:
+    """Draws the page for the outcome and the parameter of the URL."""
+    st.header(desk.t("parameters"))
+    whole = Schema.of(desk.held.table.slice(0, 0).to_pandas())
+    outcomes = [column.name for column in whole.outcomes if column.numeric]
+    first, second, third = st.columns(3)
+    with first:
+        outcome = choose("outcome", desk.t("outcome"), ["audio_drift_ms", *(n for n in outcomes if n != "audio_drift_ms")]) or ""
+    frame = desk.frame(columns_needed(desk.held.table.column_names, [outcome]))
+    with st.spinner(desk.t("analysing")):
+        report = analyze(frame, [outcome], truncated=desk.held.truncated)
+    found = report.outcomes[0]
+    if not found.n:
+        st.info(desk.t("nothing_with", outcome=outcome))
+        return
+    names = [one.parameter for one in sorted(found.effects, key=lambda one: (one.q is None, one.q or 0.0))]
+    with second:
+        parameter = choose("parameter", desk.t("parameter"), names) or names[0]
+    with third:
+        numbers = [column.name for column in whole.parameters if column.numeric and column.name != parameter]
+        partner = choose("partner", desk.t("partner"), ["", *numbers], default="") or ""
+    _sentences(desk, found)
+    for warning in (*report.warnings, *found.warnings):
+        st.caption(f"⚠ {warning}")
+    effect = next(one for one in found.effects if one.parameter == parameter)
+    left, right = st.columns(2)
+    with left:
+        _levels(desk, found, effect)
+    with right:
+        if partner:
+            _grid(desk, parameter, partner, outcome)
+        else:
+            _scatter(desk, found, effect)
+    st.subheader(desk.t("side_by_side"))
+    table(desk, "effects", _effects(found))
+    _tradeoff(desk, found)
+
+
+def _sentences(desk: Desk, found: OutcomeReport) -> None:
+    said = sentences(found, language=desk.language)
+    st.markdown("\n".join(f"- {one}" for one in said[:FIRST]))
+    if said[FIRST:]:
+        with st.expander(desk.t("more_sentences", count=len(said) - FIRST)):
+            st.markdown("\n".join(f"- {one}" for one in said[FIRST:]))
+    for one in found.effects:
+        if one.simpson:
+            st.warning(desk.t("simpson", parameter=one.parameter, by=one.simpson_by or "–"), icon=":material/swap_vert:")
+
+
+def _levels(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
+    st.subheader(desk.t("by_level", parameter=effect.parameter))
+    if not effect.levels:
+        st.info(effect_sentence(effect, desk.language))
+        return
+    rows = pd.DataFrame(
+        {"level": one.level, "n": one.n, "estimate": one.estimate, "low": one.interval[0], "high": one.interval[1]}
+        for one in effect.levels
+    )
+    chart(desk, "levels", figures.levels(rows, effect.parameter, f"{found.column.name} ({effect.unit})"), rows)
+
+
+def _scatter(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
+    st.subheader(desk.t("each_request"))
+    with desk.view() as view:
+        rows, count = points(view, desk.where, [effect.parameter, found.column.name], DOTS)
+    frame = rows.to_pandas()
+    step = next((one.at for one in found.thresholds if one.parameter == effect.parameter), None)
+    figure = figures.scatter(frame, effect.parameter, found.column.name, step)
+    event = chart(desk, "scatter", figure, frame, on_select="rerun", selection_mode="points")
+    st.caption(desk.t("dots", shown=len(frame), all=count))
+    if event.selection.points:
+        go("request", request=event.selection.points[0]["customdata"][0])
+
+
+def _grid(desk: Desk, x: str, y: str, outcome: str) -> None:
+    st.subheader(desk.t("pair", x=x, y=y))
+    with desk.view() as view:
+        cells = grid(view, desk.where, x, y, outcome).to_pandas()
+    chart(desk, "grid", figures.heatmap(cells, x, y, outcome), cells)
+
+
+def _effects(found: OutcomeReport) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "parameter": one.parameter, "n": one.n, "verdict": one.verdict, "from": one.low, "to": one.high, "unit": one.unit,
+            "raw": one.raw, "raw_low": (one.raw_interval or (None, None))[0], "raw_high": (one.raw_interval or (None, None))[1],
+            "adjusted": one.estimate, "low": (one.interval or (None, None))[0], "high": (one.interval or (None, None))[1],
+            "q": one.q, "simpson": one.simpson, "adjusted_for": ", ".join(one.adjusted_for),
+        }
+        for one in found.effects
+    )  # fmt: skip
+
+
+def _tradeoff(desk: Desk, found: OutcomeReport) -> None:
+    if found.tradeoff is None:
+        return
+    st.subheader(desk.t("tradeoff", cost=found.tradeoff.cost, quality=found.tradeoff.quality))
+    if found.recommendation is not None:
+        st.success(recommendation_sentence(found.recommendation, found.unit, "s", desk.language), icon=":material/recommend:")
+    chosen = found.recommendation.settings if found.recommendation else None
+    rows = pd.DataFrame(
+        {
+            "settings": ", ".join(f"{name} {value}" for name, value in one.settings.items()), "n": one.n, "cost": one.cost,
+            "cost_low": one.cost_interval[0], "cost_high": one.cost_interval[1], "quality": one.quality,
+            "low": one.quality_interval[0], "high": one.quality_interval[1], "on_front": one.on_front,
+            "recommended": one.settings == chosen,
+        }
+        for one in found.tradeoff.settings
+    )  # fmt: skip
+    chart(desk, "tradeoff", figures.tradeoff(rows, found.tradeoff.cost, found.tradeoff.quality), rows)

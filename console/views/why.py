@@ -1,0 +1,104 @@
+"""Why these?: the bad requests in a box or by a filter, and what differs in them from the rest."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analytics.columns import vocabulary
+from analytics.filters import Filter, FilterError, parse
+from analytics.points import points
+from analytics.questions.contrast import MAX_ROWS, Contrast, contrast
+from analytics.questions.difference import Difference
+from analytics.questions.filtered import columns_of, matching
+from analytics.questions.schema import Schema
+from console import figures
+from console.address import address, choose, go, keep
+from console.desk import Desk
+from console.table import chart, export
+
+DOTS = 8_000
+SHOWN = 8
+"""Explanations that are drawn: those after the eighth were never the cause in our own incidents."""
+
+
+def page(desk: Desk) -> None:
+    """Draws the page for the filter of the bad ones in the URL."""
+    st.header(desk.t("why"))
+    whole = Schema.of(desk.held.table.slice(0, 0).to_pandas())
+    numbers = [column.name for column in (*whole.outcomes, *whole.parameters) if column.numeric]
+    first, second = st.columns(2)
+    with first:
+        y = choose("y", desk.t("up"), numbers, default="audio_drift_ms") or numbers[0]
+    with second:
+        x = choose("x", desk.t("along"), numbers, default="inference_steps") or numbers[0]
+    _select(desk, x, y)
+    text = st.text_input(desk.t("bad_ones"), value=address().get("bad", ""), placeholder="audio_drift_ms > 100.0")
+    keep("bad", text)
+    if not text:
+        st.info(desk.t("why_hint"), icon=":material/select_all:")
+        return
+    try:
+        bad = parse(text, vocabulary())
+    except FilterError as error:
+        st.error(f"{desk.t('bad_filter')}\n\n```\n{error}\n```")
+        return
+    with st.spinner(desk.t("analysing")):
+        found = _contrast(desk, bad)
+    _explanations(desk, found)
+
+
+def _select(desk: Desk, x: str, y: str) -> None:
+    """A box on the scatter plot becomes the filter of the bad ones, so that it can be read, changed and sent on."""
+    with desk.view() as view:
+        rows, count = points(view, desk.where, [x, y], DOTS)
+    frame = rows.to_pandas()
+    event = chart(desk, "box", figures.scatter(frame, x, y, None), frame, on_select="rerun", selection_mode="box")
+    st.caption(desk.t("dots", shown=len(frame), all=count))
+    if event.selection.box:
+        box = event.selection.box[0]
+        made = " && ".join(
+            f"{name} >= {min(box[axis]):.6g} && {name} <= {max(box[axis]):.6g}" for name, axis in ((x, "x"), (y, "y"))
+        )
+        if made != st.session_state.get("boxed"):
+            st.session_state["boxed"] = made
+            keep("bad", made)
+            st.rerun()
+
+
+def _contrast(desk: Desk, bad: Filter) -> Contrast:
+    with desk.view() as view:
+        rows = view.load(desk.where, MAX_ROWS)
+    return contrast(
+        rows.frame, matching(rows.table, bad), filtered=columns_of(bad), truncated=rows.truncated or desk.held.truncated
+    )
+
+
+def _explanations(desk: Desk, found: Contrast) -> None:
+    first, second, third = st.columns(3)
+    first.metric(desk.t("bad_ones"), found.n_in)
+    second.metric(desk.t("the_rest"), found.n_out)
+    third.metric(desk.t("fields_asked"), found.fields)
+    st.markdown(f"**{found.sentence(desk.language)}**")
+    for warning in found.warnings:
+        st.caption(f"⚠ {warning}")
+    shown = [one for one in found.differences if one.role == "explanation"][:SHOWN]
+    for number, one in enumerate(shown):
+        with st.container(border=True):
+            st.markdown(one.sentence(desk.language))
+            left, right = st.columns([3, 2])
+            with left:
+                rows = pd.DataFrame({"group": [desk.t("bad_ones"), desk.t("the_rest")], "share": [one.share_in, one.share_out]})
+                st.plotly_chart(figures.shares(rows), key=f"shares-{number}", config={"displayModeBar": False})
+            with right:
+                _examples(desk, one, number)
+    export(desk, "contrast", pd.DataFrame([one.to_dict() for one in found.differences]).astype(str))
+
+
+def _examples(desk: Desk, one: Difference, number: int) -> None:
+    for kind, ids in (("examples", one.examples[:3]), ("counterexamples", one.counterexamples[:3])):
+        if ids:
+            st.caption(desk.t(kind))
+        for id in ids:
+            if st.button(id, key=f"{kind}-{number}-{id}", type="tertiary"):
+                go("request", request=id)

@@ -16,7 +16,7 @@ import numpy as np
 
 from deployments.models.protocol import Portrait
 
-VERSION = 1
+VERSION = 2
 """Part of every key: raise it when decoding, detection, mesh or crop change what they give."""
 
 

@@ -8,6 +8,7 @@ from ray import serve
 
 from deployments.config import StageConfig
 from deployments.media.audio import DecodedAudio, decode_audio
+from deployments.media.sandbox import shared
 from deployments.messages import LOAD_AUDIO, StageAnswer
 from deployments.models.protocol import Speech
 from telemetry.context import RequestContext
@@ -22,6 +23,8 @@ class LoadAudio:
     def __init__(self, config: StageConfig):
         self._config = config
         self._telemetry = config.telemetry()
+        self._faults = config.faults()
+        shared().warm("sound")  # the first recording need not wait until PyAV is loaded
 
     async def __call__(self, context: RequestContext, asset_id: str) -> StageAnswer:
         """Raises RequestError: audio_undecodable, audio_too_short, audio_too_long, audio_silent, deadline_exceeded."""
@@ -30,6 +33,7 @@ class LoadAudio:
             log("input_start", span.context, input="audio", audio_hash=asset_id)
             context.check_deadline(LOAD_AUDIO)
             try:
+                await self._faults.strike(self._telemetry, span)
                 audio = await asyncio.to_thread(decode_audio, self._config.asset(asset_id), self._config.audio_limits)
             except RequestError as error:
                 log("input_error", span.context, input="audio", error_type=error.type)

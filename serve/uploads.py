@@ -159,7 +159,7 @@ async def _json(request: Request) -> dict[str, Any]:
         raise RequestError("too_large", "A JSON body holds ids and parameters only, at most 1 MiB.")
     try:
         sent = json.loads(body)
-        # Half a surrogate pair ("\\ud800") is legal JSON, but no text: no answer, log or database could hold it.
+        # Half a surrogate pair ("\ud800") is legal JSON, but no text: no answer, log or database could hold it.
         json.dumps(sent, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise RequestError("invalid_parameter", "The body is not JSON.") from None

@@ -27,6 +27,10 @@ STEADY_INPUT = HOSTILE_INPUT | {"reinit_filter": "0"}
 """The same for the ffmpeg program, which by default starts its filters afresh where rate or channels change midway (two MP3s in one
 file): the clock then jumps back and the soundtrack is no longer the decoded sound. With this it is an error."""
 
+ONLY_INPUT = STEADY_INPUT | {"protocol_whitelist": "fd", "fd": 0, "threads": 1}
+"""The same for a program that has the file open as its standard input: it is given no way to open any other. One thread
+for decoding: each sets aside 70 MB of its bounded address space, and there would be one a core."""
+
 QUIET = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", "error")
 """Global arguments: never wait for a terminal, say errors only."""
 
@@ -59,7 +63,8 @@ def without_paths(text: str, *paths: Path) -> str:
     """`text` without file names and without ffmpeg's addresses in memory: it goes into answers and events."""
     for path in paths:
         for name in (str(path.absolute()), path.name):
-            text = text.replace(os.fsencode(name).decode("utf-8", "replace"), "the file")
+            # As a whole word: a file may be called `a`.
+            text = re.sub(rf"(?<!\w){re.escape(os.fsencode(name).decode('utf-8', 'replace'))}(?!\w)", "the file", text)
     text = _PATH.sub("the file", _POINTER.sub("", text)).replace("file:the file", "the file")
     return " ".join(text.split())
 

@@ -58,6 +58,12 @@ def crop_portrait(pixels: Pixels, mesh: npt.NDArray[np.floating], *, expand_rati
     return CroppedPortrait(np.ascontiguousarray(resized, np.uint8), moved.astype(np.float32), x, y, roi_width, roi_height, scale)
 
 
+def outside_share(mesh: npt.NDArray[np.floating], shape: tuple[int, ...]) -> float:
+    """Share (0 to 1) of the landmarks `mesh` ((468, 3) px) that lie outside a picture of this shape (height, width, ...)."""
+    x, y = mesh[:, 0], mesh[:, 1]
+    return float(np.mean((x < 0) | (y < 0) | (x > shape[1]) | (y > shape[0])))
+
+
 def _head_box(mesh: npt.NDArray[np.floating], expand_ratio: float) -> tuple[float, float, float, float]:
     """The square around the head with its margin: left, top, right, bottom in px, still outside the picture perhaps."""
     left, top = (float(value) for value in mesh[:, :2].min(axis=0))

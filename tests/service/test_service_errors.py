@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 from telemetry import fields
+from tests.corpus.cases import saved
+from tests.corpus.pictures import dog
 
 pytestmark = pytest.mark.service
 
@@ -40,6 +42,7 @@ HEADER = struct.pack(">4sIIBBBBB", b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
 DATA = b"IDAT" + zlib.compress(bytes(1 << 20))
 CHUNKS = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (HEADER, DATA, b"IEND")]
 BOMB = b"\x89PNG\r\n\x1a\n" + b"".join(CHUNKS)
+HALF_A_PAIR = b'{"prompt": {"portrait_image": "x", "audio_clip": "x", "\\ud800": 1}}'
 PORTRAIT = Path(__file__).parents[2] / "sonoscope" / "media" / "portrait_astronaut.png"
 
 
@@ -54,9 +57,12 @@ PORTRAIT = Path(__file__).parents[2] / "sonoscope" / "media" / "portrait_astrona
         ({"portrait": b"not a picture"}, {}, 422, "image_undecodable", "portrait", "preprocess_image"),
         ({"portrait": BOMB}, {}, 422, "image_too_large", "portrait", "preprocess_image"),
         ({"portrait": NOISE}, {}, 422, "face_not_found", "portrait", "preprocess_image"),
+        ({"portrait": saved(dog(), "PNG")}, {}, 422, "face_not_found", "portrait", "preprocess_image"),
         ({"audio": b"not a recording"}, {}, 422, "audio_undecodable", "audio", "load_audio"),
         ({"audio": wav(TONE)}, {}, 422, "audio_too_short", "audio", "load_audio"),
         ({"audio": wav(np.zeros(32_000))}, {}, 422, "audio_silent", "audio", "load_audio"),
+        ({"audio": wav(np.sin(np.arange(640_000) / 5))[:640_000]}, {}, 422, "audio_undecodable", "audio", "load_audio"),
+        ({"audio": wav(np.zeros(601 * 4000), 4000)}, {}, 422, "audio_too_long", "audio", "load_audio"),
         ({}, {"model_name": "sonic"}, 422, "invalid_parameter", "model_name", "run_inference"),
     ],
 )
@@ -116,6 +122,7 @@ def test_a_body_over_the_limit_without_a_length_is_refused(service: Any) -> None
         ({"json": {"prompt": {"portrait_image": "f" * 64, "audio_clip": "e" * 64}}}, 404, "asset_not_found"),
         ({"json": {"prompt": {"portrait_image": "../../etc/passwd", "audio_clip": "e" * 64}}}, 422, "invalid_parameter"),
         ({"json": {"portrait": "x"}}, 422, "invalid_parameter"),
+        ({"content": HALF_A_PAIR, "headers": {"Content-Type": "application/json"}}, 422, "invalid_parameter"),
     ],
 )
 def test_other_bodies(service: Any, request_: dict[str, Any], status: int, kind: str) -> None:

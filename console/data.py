@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -14,11 +15,15 @@ from analytics.board import Board
 from analytics.moments import moment
 from analytics.requests import Joined, from_file, joined
 from analytics.stores.base import Range
+from analytics.stores.configured import Addresses, RemoteStore, open_store
 from analytics.stores.local import LocalStore
 from analytics.stores.mapping import read_mapping
 
 RANGES: tuple[str, ...] = ("1h", "24h", "7d", "28d", "all")
 """What the range box offers; a link may name any other (`90m`, an ISO time)."""
+
+_TOLD = ("tempo_url", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
+         "elasticsearch_ca_file")  # fmt: skip
 
 
 def data_dir() -> Path:
@@ -29,10 +34,18 @@ def data_dir() -> Path:
 
 
 @st.cache_resource
-def store() -> LocalStore:
-    """The local store, under the names of the data folder's mapping.yaml if there is one. Raises ValueError for a bad mapping."""
+def store() -> LocalStore | RemoteStore:
+    """Tempo and Elasticsearch where TEMPO_URL and ELASTICSEARCH_URL name them, else the local files; mapping.yaml names the fields.
+
+    Raises OSError for an address that is none, ValueError for a bad mapping.
+    """
+    told: dict[str, Any] = {name: os.environ.get(name.upper()) for name in _TOLD}
+    addresses = Addresses(
+        **told, elasticsearch_index=os.environ.get("SONOSCOPE_ELASTICSEARCH_INDEX", Addresses.elasticsearch_index)
+    )
     path = data_dir() / "mapping.yaml"
-    return LocalStore(data_dir() / "journal", mapping=read_mapping(path) if path.exists() else None)
+    mapping = read_mapping(path) if path.exists() else None
+    return open_store(data_dir() / "journal", mapping=mapping, addresses=addresses)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -172,3 +172,22 @@ def steps(frame: pd.DataFrame, x: str, y: str, x_title: str, y_title: str) -> go
     """A line of steps from `x` to `y`."""
     line = go.Scatter(x=frame[x], y=frame[y], mode="lines+markers", line={"color": BLUE, "shape": "hv"})
     return laid_out(go.Figure(line), x=x_title, y=y_title, height=240)
+
+
+def mouth_and_speech(frame: pd.DataFrame, mouth: str, speech: str) -> go.Figure:
+    """The mouth over `time_s`, and the speech over `time_moved_s`: where it would be without the offset."""
+    lines = [
+        go.Scatter(x=frame["time_s"], y=frame["mouth"], name=mouth, mode="lines", line={"color": BLUE, "width": 1.6}),
+        go.Scatter(x=frame["time_moved_s"], y=frame["expected"], name=speech, mode="lines", line={"color": ORANGE, "width": 1.6}),
+    ]
+    return laid_out(go.Figure(lines), x="s", height=220)
+
+
+def agreement(frame: pd.DataFrame, offset: float | None, x: str, y: str) -> go.Figure:
+    """`correlation` by `lag_ms`, with the offset that was found and the bounds at which people notice (ITU-R BT.1359)."""
+    line = go.Scatter(x=frame["lag_ms"], y=frame["correlation"], mode="lines", line={"color": BLUE})
+    figure = laid_out(go.Figure(line), x=x, y=y, height=200)
+    figure.add_vrect(x0=-45, x1=125, fillcolor=GREEN, opacity=0.12, line_width=0)
+    if offset is not None:
+        figure.add_vline(x=offset, line_color=RED, annotation_text=f"{offset:+.0f} ms")
+    return figure

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from console.desk import Desk
+from console.texts import text
 from telemetry import fields
 
 
@@ -31,9 +32,14 @@ def parameter(field: fields.Field) -> Any:
 
 def advice(values: Mapping[str, Any], desk: Desk) -> list[str]:
     """What is legal but ill-advised among the values, in words."""
-    found: list[str] = []
-    for code in fields.advise(values):
-        name, _, side = code.rpartition("_")
-        low, high = fields.BY_NAME[name].advised or (0.0, 0.0)
-        found.append(desk.t(f"advice_{side}", name=name, value=values[name], low=f"{low:g}", high=f"{high:g}"))
-    return found
+    return [advice_words(code, values, desk) for code in fields.advise(values)]
+
+
+def advice_words(code: str, values: Mapping[str, Any], desk: Desk) -> str:
+    """What an advice code says, in words; a code of somebody else's backend as it is."""
+    name, _, side = code.rpartition("_")
+    field = fields.BY_NAME.get(name)
+    if side in ("low", "high") and field is not None and field.advised is not None:
+        low, high = field.advised
+        return desk.t(f"advice_{side}", name=name, value=values.get(name), low=f"{low:g}", high=f"{high:g}")
+    return text(f"advice_{code}", desk.language, or_else=code)

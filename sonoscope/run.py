@@ -25,6 +25,7 @@ class Run:
     url: str
     dashboard_url: str | None
     token_path: str | None
+    console_url: str | None = None
     children: dict[str, int] = field(default_factory=dict)
 
     @property

@@ -15,8 +15,10 @@ from console import figures, service
 from console.address import keep, write
 from console.data import store
 from console.desk import Desk
+from console.evidence import good_twin, sync_curve
 from console.links import links
 from console.table import chart, table
+from console.widgets import advice_words
 
 NEAR = 8
 """Events of the same host that are shown before and after the end."""
@@ -42,7 +44,12 @@ def page(desk: Desk) -> None:
         _parameters(desk, record)
     with right:
         _video(desk, record)
+        if record.finished:
+            sync_curve(desk, record)
         _judge(desk, record)
+    if record.finished:
+        with st.expander(desk.t("good_twin"), expanded=bool(record.request.get("error_type"))):
+            good_twin(desk, record)
     with st.expander(desk.t("surrounding")):
         _surrounding(desk, record)
     with st.expander(desk.t("everything")):
@@ -76,7 +83,7 @@ def _verdict(desk: Desk, record: Record) -> None:
     columns[3].metric("duration_drift_ms", _number(row.get("duration_drift_ms"), "{:+.0f} ms"))
     columns[4].metric("latency_s", _number(row.get("latency_s"), "{:.2f} s"))
     for code in row.get("advice") or []:
-        st.warning(code, icon=":material/lightbulb:")
+        st.warning(advice_words(code, row, desk), icon=":material/lightbulb:")
     for label, href in links(row):
         st.link_button(label, href, icon=":material/open_in_new:")
 

@@ -83,6 +83,8 @@ def _ready(url: str) -> bool:
 def report(run: Run) -> None:
     """Says where everything is and how to stop it."""
     out.print(f"Service    {run.url}   (API: {run.url}/docs)")
+    if run.console_url:
+        out.print(f"Console    {run.console_url}")
     if run.dashboard_url:
         token = f"   (token: {run.token_path})" if run.token_path else ""
         out.print(f"Ray        {run.dashboard_url}{token}", soft_wrap=True)

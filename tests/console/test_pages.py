@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analytics.board import Board, Held
 from analytics.stores.local import LocalStore
 from console import data
 from console.texts import TEXTS
 from telemetry.errors import RequestError
 from tests.analytics.conftest import SECOND, START, Service
+from tests.planted_incidents import incident
 
-PAGES = ("overview", "request", "compare", "generate")
-NEEDS_ROWS = ("overview", "request", "compare")
+PAGES = ("overview", "parameters", "why", "failures", "request", "compare", "capacity", "generate")
+NEEDS_ROWS = PAGES[:-1]
 
 
 def script(page: str) -> str:
@@ -149,6 +152,37 @@ def test_rows_of_tests_and_drills_are_always_in_sight(tmp_path: Path) -> None:
     service.request(1, synthetic=True)
     service.telemetry.shutdown()
     assert any("tests or drills" in warning.value for warning in run("overview").sidebar.warning)
+
+
+@pytest.fixture
+def with_a_bad_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 rows in which the requests of one host drift."""
+    path = tmp_path / "rows.parquet"
+    incident("host", 2_000).frame.to_parquet(path)
+    monkeypatch.setenv("SONOSCOPE_ROWS", str(path))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("page", ["parameters", "why", "failures", "capacity"])
+def test_analysis_pages_draw_planted_rows(page: str, language: str, with_a_bad_host: None) -> None:
+    app = run(page, lang=language, bad="audio_drift_ms > 100.0")
+    assert not app.error
+    assert len(words(app)) > 100
+
+
+def test_why_these_names_the_bad_host_first(with_a_bad_host: None) -> None:
+    app = run("why", bad="audio_drift_ms > 100.0")
+    assert "host = h3" in next(one.value for one in app.markdown if one.value.startswith("**"))
+
+
+def test_a_stores_truncation_is_always_in_sight(small: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(Board):
+        def held(self) -> Held:
+            return replace(super().held(), truncated=True)
+
+    monkeypatch.setattr(data, "Board", Cut)
+    for page in ("overview", "failures"):
+        assert any("there are more requests" in one.value for one in run(page).sidebar.warning)
 
 
 def test_both_languages_are_complete_and_take_the_same_values() -> None:

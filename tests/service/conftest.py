@@ -145,6 +145,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     env = {
         "SONOSCOPE_PORT": "0",
         "SONOSCOPE_DASHBOARD": "false",
+        "SONOSCOPE_CONSOLE": "false",
         "SONOSCOPE_MAX_UPLOAD_BYTES": str(8 * 2**20),
         "SONOSCOPE_FAULTS_FILE": str(data_dir / "faults.yaml"),
     }

@@ -1,0 +1,55 @@
+"""What stands beside a request's video: how the mouth follows the speech, and the good request that is most like it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analytics.questions.contrast import MAX_ROWS
+from analytics.questions.twin import twin
+from analytics.record import Record
+from analytics.sync_curve import read_curve
+from console import figures, service
+from console.address import go
+from console.data import data_dir
+from console.desk import Desk
+from console.table import chart, table
+
+
+def sync_curve(desk: Desk, record: Record) -> None:
+    """The mouth and what the sound says of it, the sound moved back by the offset that was found; and the agreement by lag."""
+    id, offset = record.request["request_id"], record.request.get("audio_offset_ms")
+    curve = read_curve(data_dir() / "videos" / f"{id}.sync.parquet")
+    if curve is None:
+        return
+    motion = curve.motion.to_pandas()
+    for name in ("mouth", "expected"):
+        motion[name] = (motion[name] - motion[name].mean()) / (motion[name].std() or 1.0)
+    motion["time_moved_s"] = motion["time_s"] - (offset or 0.0) / 1000
+    st.subheader(desk.t("mouth_and_speech"))
+    chart(desk, "motion", figures.mouth_and_speech(motion, desk.t("mouth"), desk.t("speech")), motion)
+    st.caption(desk.t("moved_by", offset="–" if offset is None else f"{offset:+.0f} ms"))
+    lags = curve.lags.to_pandas()
+    chart(desk, "lags", figures.agreement(lags, offset, desk.t("lag"), desk.t("agreement")), lags)
+
+
+def good_twin(desk: Desk, record: Record) -> None:
+    """The nearest good request and where the two part, with its video."""
+    id = record.request["request_id"]
+    frame = desk.frame(limit=MAX_ROWS)
+    if id not in set(frame["request_id"]):
+        st.caption(desk.t("twin_out_of_range"))
+        return
+    found = twin(frame, id)
+    st.markdown(found.sentence(desk.language))
+    if found.twin is None:
+        return
+    rows = [
+        {"field": one.field, "kind": one.kind, "this": str(one.bad), "twin": str(one.good), "unit": one.unit}
+        for one in found.fields if one.unlike
+    ]  # fmt: skip
+    table(desk, "twin", pd.DataFrame(rows, columns=["field", "kind", "this", "twin", "unit"]))
+    if (video := service.video(found.twin)) is not None:
+        st.video(video)
+    if st.button(desk.t("open_twin"), key="open-twin"):
+        go("request", request=found.twin)

@@ -1,0 +1,45 @@
+"""The console as a child of `up`: its command line, and the settings that it is told by its environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from serve.settings import Settings
+
+_TOLD = ("tempo_url", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
+         "elasticsearch_ca_file")  # fmt: skip
+"""Settings of the stores, under the names of their environment variables in capitals."""
+
+
+def installed() -> bool:
+    """True where the extra `console` is there."""
+    return importlib.util.find_spec("streamlit") is not None
+
+
+def command(settings: Settings) -> list[str]:
+    """What starts the console on its port, without a browser window and without a menu for developers."""
+    app = Path(__file__).parents[1] / "console" / "app.py"
+    options = {
+        "server.address": settings.console_host,
+        "server.port": str(settings.console_port),
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": str(max(1, settings.max_upload_bytes // 2**20)),
+        "client.toolbarMode": "minimal",
+        "browser.gatherUsageStats": "false",
+    }
+    return [sys.executable, "-m", "streamlit", "run", str(app), *(f"--{name}={value}" for name, value in options.items())]
+
+
+def environment(settings: Settings, service_url: str) -> dict[str, str]:
+    """Where the console finds the service and the stores."""
+    told = {name.upper(): getattr(settings, name) for name in _TOLD}
+    known = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in told.items() if value
+    }
+    index = {"SONOSCOPE_ELASTICSEARCH_INDEX": settings.elasticsearch_index}
+    return {"SONOSCOPE_URL": service_url, "SONOSCOPE_CONSOLE_HOST": settings.console_host, **index, **known}

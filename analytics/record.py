@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from analytics.stores.local import LocalStore, Span
+from analytics.stores.spans import Span
 from telemetry import fields
+
+
+class Lookup(Protocol):
+    """A store that finds one request."""
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of a trace in the order of their start."""
+        ...
+
+    def events(self, request_id: str) -> list[dict[str, Any]]:
+        """The events of a request in the order of their time."""
+        ...
+
+    def find(self, id: str) -> str | None:
+        """The request with this id, None where there is none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,7 @@ class Record:
         return {"request": self.request, "spans": [dataclasses.asdict(span) for span in self.spans], "events": self.events}
 
 
-def load(store: LocalStore, id: str) -> Record | None:
+def load(store: Lookup, id: str) -> Record | None:
     """The record of a request by its request_id, job_id, trace_id or the client's own id; None where there is none."""
     request_id = store.find(id)
     if request_id is None:

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
     dashboard: bool = Field(default=True, description="start Ray's dashboard (on loopback, behind Ray's token)")
     dashboard_port: int = Field(default=8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
+    console: bool = Field(default=True, description="start the console, where it is installed")
+    console_host: str = Field(default="127.0.0.1", description="address of the console; without log-in it shows nothing elsewhere")
+    console_port: int = Field(default=8501, ge=0, le=65535, description="the console's port; 0 picks a free one")
     ray_address: str | None = Field(default=None, description="a running Ray cluster to use; empty = start one on this machine")
     ray_auth_mode: str = Field(
         default="token", pattern="^(token|disabled)$", description="Ray's services bind all interfaces: keep the token"
@@ -85,6 +88,8 @@ class Settings(BaseSettings):
     tempo_url: str | None = Field(
         default=None, validation_alias=_known_as("tempo_url", "TEMPO_URL"), description="Tempo, where traces are read"
     )
+    tempo_tenant: str | None = Field(default=None, description="Tempo's tenant, sent as X-Scope-OrgID; empty = none")
+    tempo_headers: dict[str, SecretStr] = Field(default_factory=dict, description="headers that Tempo's gateway wants, as JSON")
     otlp_endpoint: str | None = Field(
         default=None,
         validation_alias=_known_as("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),

@@ -142,6 +142,54 @@ def query(
 
 
 @app.command()
+def explain(
+    expression: Annotated[str, typer.Argument(metavar="EXPR", help="Which requests: 'audio_drift_ms > 100'.")],
+    among: Annotated[str | None, typer.Option(help="Compare only among the requests that pass this filter.")] = None,
+    since: Annotated[str | None, typer.Option(help="How far back (30m, 1h, 7d), or a time (2026-11-22T18:00:00Z).")] = None,
+    until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
+    file: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False, help="Request rows: Parquet or CSV.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say what differs between the requests that pass a filter and the rest."""
+    from sonoscope.commands import explain as command
+    from sonoscope.commands.query import Bounds
+
+    command.explain(expression, Bounds(since, until), among=among, file=file, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def analyze(
+    outcome: Annotated[str, typer.Option(help="What to study: a number, a truth, or status (did it fail?).")] = "audio_drift_ms",
+    since: Annotated[str | None, typer.Option(help="How far back (30m, 1h, 7d), or a time (2026-11-22T18:00:00Z).")] = None,
+    until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
+    file: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False, help="Request rows: Parquet or CSV.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Latency (s) that the recommended settings must keep.")] = None,
+    language: Annotated[str, typer.Option(help="en or zh: the language of the sentences.")] = "en",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say which parameters go with an outcome, by how much, from where on, and which settings to use."""
+    from sonoscope.commands import analyze as command
+    from sonoscope.commands.query import Bounds
+
+    asked = command.Question(outcome, budget, language)
+    command.analyze(asked, Bounds(since, until), file=file, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def measure(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A video with one talking face and a soundtrack.")],
+    curve: Annotated[Path | None, typer.Option(help="Where to keep the curve that was found (Parquet).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say how late a video's sound is against the lips, from the file alone."""
+    from sonoscope.commands import measure as command
+
+    command.measure(file, curve=curve, as_json=as_json)
+
+
+@app.command()
 def assets(
     name: Annotated[str, typer.Argument(help="Part of a file name: letters, pinyin or characters; one letter may be off.")],
     data_dir: DataDir = None,
@@ -151,6 +199,36 @@ def assets(
     from sonoscope.commands import assets as command
 
     command.assets(name, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def forward(
+    once: Annotated[bool, typer.Option("--once", help="Ship what is there, then end.")] = False,
+    for_s: Annotated[float | None, typer.Option("--for", help="Give up after so many seconds.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Ship spans and events to the configured servers (`up` does it by itself)."""
+    from sonoscope.commands import forward as command
+
+    command.forward(once=once, for_s=for_s, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def connect(
+    tempo: Annotated[str | None, typer.Option(metavar="URL", help="Tempo's query API, such as http://tempo:3200.")] = None,
+    elasticsearch: Annotated[str | None, typer.Option(metavar="URL", help="Elasticsearch, such as https://logs:9200.")] = None,
+    map: Annotated[
+        Path | None, typer.Option("--map", exists=True, dir_okay=False, help="Whose names are which columns: a mapping.yaml.")
+    ] = None,
+    index: Annotated[str | None, typer.Option(help="Indices of the logs, without the -* of their dates.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Look at an existing Tempo and Elasticsearch, say what they hold, and read from them from now on."""
+    from sonoscope.commands import connect as command
+
+    command.connect(tempo=tempo, elasticsearch=elasticsearch, map=map, index=index, data_dir=data_dir, as_json=as_json)
 
 
 @app.command()

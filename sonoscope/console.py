@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from serve.settings import Settings
 
-_TOLD = ("tempo_url", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
+_TOLD = ("tempo_url", "tempo_tenant", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
          "elasticsearch_ca_file")  # fmt: skip
 """Settings of the stores, under the names of their environment variables in capitals."""
 
@@ -41,5 +42,10 @@ def environment(settings: Settings, service_url: str) -> dict[str, str]:
     known = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in told.items() if value
     }
-    index = {"SONOSCOPE_ELASTICSEARCH_INDEX": settings.elasticsearch_index}
-    return {"SONOSCOPE_URL": service_url, "SONOSCOPE_CONSOLE_HOST": settings.console_host, **index, **known}
+    more = {
+        "SONOSCOPE_URL": service_url,
+        "SONOSCOPE_CONSOLE_HOST": settings.console_host,
+        "SONOSCOPE_ELASTICSEARCH_INDEX": settings.elasticsearch_index,
+        "SONOSCOPE_TEMPO_HEADERS": json.dumps({name: value.get_secret_value() for name, value in settings.tempo_headers.items()}),
+    }
+    return more | known

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from serve.settings import Settings
+from sonoscope import console
 from sonoscope.run import MARK, Run, end_processes, marked_processes, read_run
 
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -70,12 +71,18 @@ class Child:
     failures: int = 0
     started: float = 0.0
     not_before: float = field(default=0.0)
+    env: dict[str, str] = field(default_factory=dict)
 
     def start(self, env: dict[str, str], log: Path) -> None:
         """Starts the process in a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor."""
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                self.command, env=env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+                self.command,
+                env=env | self.env,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         self.started = time.monotonic()
 
@@ -97,6 +104,8 @@ class Supervisor:
             update={
                 "port": free_port(settings.host, settings.port),
                 "dashboard_port": free_port("127.0.0.1", settings.dashboard_port) if settings.dashboard else 0,
+                "console": settings.console and console.installed(),
+                "console_port": free_port(settings.console_host, settings.console_port) if settings.console else 0,
             }
         )
         self._say = say
@@ -106,7 +115,12 @@ class Supervisor:
             Child("service", [sys.executable, "-m", "sonoscope.service"]),
             Child("compactor", _compactor(self._settings)),
         ]
+        if self._settings.forwarded:
+            self._children.append(Child("forwarder", [sys.executable, "-m", "sonoscope", "forward"]))
         self.run = self._describe()
+        if self._settings.console:
+            told = console.environment(self._settings, self.run.url)
+            self._children.append(Child("console", console.command(self._settings), env=told))
 
     def _describe(self) -> Run:
         settings = self._settings
@@ -117,6 +131,7 @@ class Supervisor:
             started=psutil.Process().create_time(),
             url=f"http://{host}:{settings.port}",
             dashboard_url=f"http://127.0.0.1:{settings.dashboard_port}" if settings.dashboard else None,
+            console_url=f"http://{settings.console_host}:{settings.console_port}" if settings.console else None,
             token_path=str(settings.data_dir / "ray.token") if settings.ray_auth_mode == "token" else None,
         )
 
@@ -168,6 +183,8 @@ def _compactor(settings: Settings) -> list[str]:
         command += ["--max-age-s", str(settings.retention_max_age_s)]
     if settings.retention_max_bytes is not None:
         command += ["--max-bytes", str(settings.retention_max_bytes)]
+    for kind in settings.forwarded:
+        command += ["--forwarded", kind]
     return command
 
 

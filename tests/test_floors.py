@@ -78,7 +78,7 @@ def test_console_and_analysis_install_without_torch_and_ray() -> None:
     sizes = closure("console")
     assert {"streamlit", "pyarrow", "pandas"} <= sizes.keys()
     assert not sizes.keys() & {"ray", "torch", "opencv-python-headless"}
-    assert sum(sizes.values()) < 700e6
+    assert sum(sizes.values()) < 800e6  # 230 MB of it are scipy, statsmodels and scikit-learn, which the questions stand on
 
 
 def test_the_command_line_answers_before_anything_heavy_is_imported() -> None:

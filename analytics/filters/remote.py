@@ -111,7 +111,8 @@ def _elastic_leaf(node: Compare | Nil, negated: bool) -> tuple[dict[str, Any] | 
     positive = {"!=": "=", "!~": "=~"}.get(node.operator, node.operator)
     query = _elastic_test(name, positive, rfc3339(int(node.value)) if column.dtype == "time" else node.value)
     if column.dtype == "list" and (negated or positive != node.operator):
-        return (None, False) if negated else (_bool("must_not", query), False)
+        # What a regular expression may find too much (Lucene's `.` is a line end too) must not be taken away.
+        return (None, False) if negated or node.operator == "!~" else (_bool("must_not", query), False)
     if node.operator == "!~":
         return (None, False) if negated else ({"exists": {"field": name}}, False)
     if positive != node.operator:

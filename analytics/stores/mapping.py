@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+import pyarrow as pa
 import yaml
 
 from analytics.columns import Column
@@ -26,6 +27,9 @@ from telemetry import fields
 from telemetry.segments import Kind
 
 _TYPES = {"int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "str": "VARCHAR", "time": "TIMESTAMPTZ_NS"}
+_ARROW = {
+    "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string(), "time": pa.timestamp("ns", tz="UTC"),
+}  # fmt: skip
 _KEYS = {"span", "log", "kind", "type", "unit", "meaning"}
 
 
@@ -72,6 +76,11 @@ class Mapping:
             replaced.append(f"CASE WHEN {ended} THEN 'business_output' ELSE event_type END AS event_type")
         star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
         return f"SELECT {', '.join([star, *added])} FROM {source}"
+
+
+def arrow_fields(mapping: Mapping) -> list[pa.Field]:
+    """The columns that a mapping adds to the spans and to the events, as Arrow has them."""
+    return [pa.field(column.name, _ARROW[column.dtype], metadata={"unit": column.unit}) for column in mapping.own]
 
 
 def read_mapping(path: Path) -> Mapping:

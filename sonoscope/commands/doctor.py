@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,10 +20,16 @@ from serve.settings import Settings
 from sonoscope.commands.common import out, print_json, settings
 from sonoscope.run import read_run
 from telemetry.errors import RequestError
+from telemetry.forward import read_status
 from telemetry.losses import read_losses
 
 State = Literal["ok", "missing", "note"]
 _MARKS = {"ok": "[green]ok[/green]", "missing": "[red]missing[/red]", "note": "[yellow]note[/yellow]"}
+
+
+_SHIP = "sonoscope up, or sonoscope forward"
+_SILENT_S = 30.0
+"""The forwarder writes its status every second; a machine that is busy to the brim may let it wait."""
 
 
 @dataclass(frozen=True)
@@ -135,4 +142,34 @@ def _data(configured: Settings) -> Iterator[Finding]:
     yield Finding("telemetry", "note" if lost else "ok", detail, f"last: {losses['last_error']}" if lost else "")
 
 
-CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_packages, _device, _models, _encoder, _service, _data)
+def _forwarder(configured: Settings) -> Iterator[Finding]:
+    if not configured.forwarded:
+        return
+    status = read_status(configured.data_dir)
+    if status is None:
+        yield Finding("forwarder", "note", f"{' and '.join(configured.forwarded)} never shipped", _SHIP)
+        return
+    silent = time.time() - status["at"]
+    if silent > _SILENT_S:
+        yield Finding("forwarder", "note", f"last heard of {silent:.0f} s ago", _SHIP)
+    if status["over_bound"]:
+        remedy = "Nothing is deleted: free some space, and see below why it is not taken."
+        yield Finding("forwarder", "missing", "undelivered telemetry is beyond forward_max_backlog_bytes", remedy)
+    for name, kind in status["kinds"].items():
+        lost = kind["vanished"] + kind.get("rejected", 0)
+        well = kind["state"] in ("ok", "idle") and not kind["set_aside"] and not lost
+        detail = f"{kind['delivered']} delivered to {kind['address']}, {kind['lag_bytes']} bytes ({kind['lag_s']:.0f} s) behind"
+        detail += f", {kind['set_aside']} set aside in {configured.data_dir / 'set_aside'}" if kind["set_aside"] else ""
+        detail += f", {lost} lost" if lost else ""
+        yield Finding(f"{name} forwarded", "ok" if well else "note", detail, "" if well else kind["last_error"])
+
+
+CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _packages,
+    _device,
+    _models,
+    _encoder,
+    _service,
+    _data,
+    _forwarder,
+)

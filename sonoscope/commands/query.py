@@ -23,10 +23,8 @@ from analytics.columns import vocabulary
 from analytics.filters import Filter, FilterError, parse
 from analytics.requests import Coverage, Joined, from_file, joined
 from analytics.stores.base import Range
-from analytics.stores.local import LocalStore
-from analytics.stores.mapping import read_mapping
-from serve.settings import Settings
 from sonoscope.commands.common import err, fail, out, print_json, settings
+from sonoscope.commands.stores import store_of
 from sonoscope.run import read_run
 from telemetry.values import rfc3339
 
@@ -75,7 +73,7 @@ def query(expression: str, bounds: Bounds, shape: Shape, *, file: Path | None, d
     except FilterError as error:
         fail(error.message, str(error).partition("\n")[2])
     except (duckdb.Error, OSError, ValueError) as error:
-        fail(f"the files cannot be read: {error}")
+        fail(f"the telemetry cannot be read: {error}")
 
 
 def moment(text: str) -> int:
@@ -93,18 +91,12 @@ def moment(text: str) -> int:
 
 def _parse(expression: str, range: Range, file: Path | None, data_dir: Path | None) -> Filter:
     """The filter; a name that is not in the table may be one of the rows' own."""
-    declared = () if file else _store(settings(data_dir=data_dir)).mapping.own
+    declared = () if file else store_of(settings(data_dir=data_dir)).mapping.own
     try:
         return parse(expression, vocabulary(declared))
     except FilterError:
         with _view(range, file, data_dir, None) as view:
             return parse(expression, vocabulary([*declared, *view.own_names()]))
-
-
-def _store(configured: Settings) -> LocalStore:
-    """The store of the data folder, under the names of its `mapping.yaml` where there is one."""
-    path = configured.data_dir / "mapping.yaml"
-    return LocalStore(configured.journal_dir, mapping=read_mapping(path) if path.exists() else None)
 
 
 @contextmanager
@@ -117,7 +109,7 @@ def _view(range: Range, file: Path | None, data_dir: Path | None, where: Filter 
     run = read_run(configured.data_dir)
     # Where no service runs, nobody will end what has no end.
     deadline_s = configured.deadline_s if run is not None and run.alive else None
-    with joined(_store(configured), range, where, deadline_s=deadline_s) as view:
+    with joined(store_of(configured), range, where, deadline_s=deadline_s) as view:
         yield view
 
 

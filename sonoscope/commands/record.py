@@ -9,8 +9,10 @@ from analytics.baseline import Baseline, baselines
 from analytics.record import Record, load
 from analytics.requests import joined
 from analytics.stores.base import Range
+from analytics.stores.configured import RemoteStore
 from analytics.stores.local import LocalStore, event_ns
 from sonoscope.commands.common import errors, fail, out, print_json, settings
+from sonoscope.commands.stores import store_of
 from sonoscope.show import show_record
 from telemetry.errors import RequestError
 
@@ -22,8 +24,8 @@ _STYLES = {"usual": "dim", "too few": "dim", "slow": "yellow", "fast": "green"}
 def record(id: str, *, data_dir: Path | None, as_json: bool) -> None:
     """Prints the record of a request, or of a video by the id that it carries."""
     with errors(as_json):
-        store = LocalStore(settings(data_dir=data_dir).journal_dir)
-        found = find(id, store.journal_dir)
+        store = store_of(settings(data_dir=data_dir))
+        found = find(id, store)
     usual = _baselines(store, found)
     if as_json:
         print_json({**found.as_dict(), "baselines": [{**asdict(one), "verdict": one.verdict} for one in usual]})
@@ -33,7 +35,7 @@ def record(id: str, *, data_dir: Path | None, as_json: bool) -> None:
         out.print(one.sentence, style=_STYLES[one.verdict], soft_wrap=True)
 
 
-def _baselines(store: LocalStore, found: Record) -> list[Baseline]:
+def _baselines(store: LocalStore | RemoteStore, found: Record) -> list[Baseline]:
     """Of the stages that ran, against like requests of the weeks before."""
     if not found.request:
         return []
@@ -42,14 +44,18 @@ def _baselines(store: LocalStore, found: Record) -> list[Baseline]:
         return baselines(view, found.request)
 
 
-def find(id: str, journal_dir: Path) -> Record:
+def find(id: str, store: LocalStore | RemoteStore) -> Record:
     """The record of an id or of a video file. Ends the command where there is none."""
     path = Path(id)
     if path.is_file():
         id = _id_in(path) or path.stem
-    found = load(LocalStore(journal_dir), id)
+    try:
+        found = load(store, id)
+    except OSError as error:
+        fail(f"the telemetry cannot be read: {error}")
     if found is None:
-        fail(f"there is no record of {id}", f"The journal in {journal_dir} was searched; --data-dir names another folder.")
+        where = f"The journal in {store.journal_dir}" if isinstance(store, LocalStore) else "The configured store"
+        fail(f"there is no record of {id}", f"{where} was searched; --data-dir names another folder.")
     return found
 
 

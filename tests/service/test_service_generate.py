@@ -14,6 +14,7 @@ from analytics.filters import parse
 from analytics.requests import load
 from analytics.stores.local import LocalStore
 from deployments.media.probe import faststart, probe
+from deployments.meter.curve import read_curve
 from deployments.models.facemesh import FaceMesh
 from telemetry import fields
 from telemetry.fields import STAGES
@@ -82,6 +83,16 @@ def test_the_mouth_moves_with_the_speech(video: Path) -> None:
         sound = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)])
     energy = np.array([np.sqrt(np.mean(part**2)) for part in np.array_split(sound, len(openings))])
     assert np.corrcoef(openings, energy)[0, 1] > 0.5
+
+
+def test_the_sync_is_measured_and_its_curve_lies_beside_the_video(service: Any, made: dict[str, Any]) -> None:
+    outcomes = made["answer"]["outcomes"]
+    assert outcomes["sync_reason"] in ("measured", "not_sure")
+    assert 0.0 <= outcomes["sync_confidence"] <= 1.0
+    assert (outcomes.get("audio_offset_ms") is None) == (outcomes["sync_reason"] == "not_sure")
+    assert abs(outcomes.get("audio_offset_ms") or 0.0) < 80.0
+    curve = read_curve(service.data_dir / "videos" / f"{made['answer']['request_id']}.sync.parquet")
+    assert len(curve.time_s) == outcomes["video_frames"]
 
 
 def test_one_trace_under_the_clients_span(service: Any, made: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from deployments.models.facemesh import EYE_LEFT, EYE_RIGHT, FaceMesh
 from deployments.models.lite import SCENES, Lite
+from deployments.models.lite_lines import OPEN_GAP
 from deployments.models.lite_motion import listen
 from deployments.models.lite_render import COEFFICIENTS, prepare, render
 from deployments.models.protocol import SAMPLE_RATE, Portrait, Speech
@@ -68,7 +69,7 @@ def test_dynamic_scale_raises_the_motion_in_the_frames(lite: Lite, closed: Portr
 def test_silence_keeps_the_mouth_shut(which: str, request: pytest.FixtureRequest, lite: Lite, face_mesh: FaceMesh) -> None:
     portrait: Portrait = request.getfixturevalue(which)
     video = frames(lite, portrait, Speech(np.zeros(SAMPLE_RATE, np.float32)))
-    assert opening(face_mesh, portrait, video).max() < 0.04
+    assert opening(face_mesh, portrait, video).max() < OPEN_GAP  # 0.037 to 0.047 is read from the shut lips of a smile
 
 
 @pytest.mark.parametrize("which", ["closed", "smiling"])

@@ -34,10 +34,10 @@ from deployments.config import StageConfig
 from deployments.media.audio import decode_audio
 from deployments.media.encode import VideoWriter
 from deployments.media.picture import PictureLimits
+from deployments.meter.measure import measure
 from deployments.models.lite import Lite
 from deployments.models.protocol import Speech, frame_count
 from deployments.preprocess import Preprocessor
-from deployments.sync import measure
 from sonoscope.run import read_run
 from telemetry import fields
 from telemetry.context import RequestContext

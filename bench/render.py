@@ -1,10 +1,11 @@
-"""How much does drawing cost beside encoding? Prints ms a frame of both and their ratio, at 512 and 1024 px, on the same cores.
+"""How much does drawing cost beside encoding? Prints ms a frame of both and their ratio, at 512 and 1024 px, and where drawing
+spends its time.
 
-    taskset -c 0 python -m bench.render [seconds]
+    python -m bench.render [--tiny] [seconds]
 
 Drawing is `lite` from coefficients to uint8 frames; encoding is libx264 veryfast by the ffmpeg of imageio-ffmpeg, fed through a
-pipe as in the service. Both use the cores that this process may use; each is the fastest of three runs, because others share the
-machine.
+pipe as in the service, the pipe included. Both are CPU time of one thread (user and system), which other programs on the machine
+disturb less than the clock; each is the least of RUNS.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from pathlib import Path
 import cv2
 import imageio_ffmpeg
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from scipy.io import wavfile
 
 from deployments.models.facemesh import FaceMesh, Pixels
 from deployments.models.lite_motion import SignalMotion
-from deployments.models.lite_render import Scene, prepare, render
+from deployments.models.lite_render import CHUNK, Scene, controls, drawn, prepare, render
 from deployments.models.protocol import Speech, frame_count
 
 MEDIA = Path(__file__).parents[1] / "sonoscope" / "media"
@@ -34,13 +36,13 @@ RUNS = 3
 
 
 def scene_of(size: int) -> tuple[Scene, float]:
-    """The astronaut's portrait at `size` px, made ready, and the seconds that it took."""
+    """The astronaut's portrait at `size` px, made ready, and the CPU seconds that it took."""
     picture = np.asarray(Image.open(MEDIA / "portrait_astronaut.png").convert("RGB"))[20:260, 100:340]
     pixels = cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     finder = FaceMesh()
     mesh, _ = finder.fit(pixels, finder.detect(pixels)[0])
-    start = time.perf_counter()
-    return prepare(pixels, mesh, torch.device("cpu")), time.perf_counter() - start
+    start = cpu_seconds()
+    return prepare(pixels, mesh, torch.device("cpu")), cpu_seconds() - start
 
 
 def encode(frames: list[Pixels], threads: int) -> None:
@@ -56,35 +58,59 @@ def encode(frames: list[Pixels], threads: int) -> None:
         ffmpeg.stdin.close()
 
 
-def fastest(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of RUNS."""
+def cpu_seconds() -> float:
+    """CPU time of this process and of the children that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def least(work: Callable[[], object]) -> float:
+    """CPU seconds of the cheapest of RUNS."""
     seconds = []
     for _ in range(RUNS):
-        start = time.perf_counter()
+        start = cpu_seconds()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(cpu_seconds() - start)
     return min(seconds)
 
 
-def main(seconds: float) -> None:
-    """Prints one line a size."""
-    cores = len(os.sched_getaffinity(0))
-    torch.set_num_threads(cores)
+def parts(scene: Scene, coefficients: npt.NDArray[np.float32]) -> dict[str, float]:
+    """CPU seconds of drawing by part of the picture, without the copy into frames, over chunks as `render` makes them."""
+    spent = {"bands": 0.0, "mouth": 0.0, "eyes": 0.0}
+    kinds = ["bands"] * len(scene.bands) + ["mouth"] * len(scene.mouth.patches) + ["eyes"] * len(scene.eyes)
+    with torch.inference_mode():
+        for start in range(0, len(coefficients), CHUNK):
+            weights = torch.from_numpy(controls(coefficients[start : start + CHUNK], scene.gap))
+            before = time.process_time()
+            for kind, _ in zip(kinds, drawn(scene, weights), strict=False):  # no eyes where nobody blinks
+                after = time.process_time()
+                spent[kind] += after - before
+                before = after
+    return spent
+
+
+def main(seconds: float, sizes: tuple[int, ...]) -> None:
+    """Prints two lines a size."""
+    torch.set_num_threads(1)
     _, samples = wavfile.read(MEDIA / "speech_en.wav")
     speech = Speech(samples[: round(seconds * 16_000)].astype(np.float32) / np.float32(32768))
     n = frame_count(speech.seconds, FPS)
     parameters = {"inference_steps": 25, "dynamic_scale": 1.0, "fps": FPS, "seed": 0}
-    motion = fastest(lambda: SignalMotion().motion(speech, parameters, n, lambda k, steps: None))
     coefficients = SignalMotion().motion(speech, parameters, n, lambda k, steps: None)
-    print(f"{n} frames, {cores} core(s); motion {motion * 1e3 / n:.2f} ms a frame")
-    for size in (512, 1024):
+    print(f"{n} frames; CPU time of one thread")
+    for size in sizes:
         scene, ready = scene_of(size)
         frames = list(render(scene, coefficients))
-        drawing = fastest(lambda scene=scene: list(render(scene, coefficients))) * 1e3 / n
-        encoding = fastest(lambda frames=frames: encode(frames, cores)) * 1e3 / n
+        drawing = least(lambda scene=scene: list(render(scene, coefficients))) * 1e3 / n
+        encoding = least(lambda frames=frames: encode(frames, 1)) * 1e3 / n
         share = drawing / encoding
         print(f"{size} px: drawing {drawing:.2f} ms, encoding {encoding:.2f} ms, ratio {share:.2f}; prepared in {ready:.2f} s")
+        spent = {kind: value * 1e3 / n for kind, value in parts(scene, coefficients).items()}
+        rest = drawing - sum(spent.values())
+        print("  " + ", ".join(f"{kind} {ms:.2f}" for kind, ms in spent.items()) + f", copy into frames {rest:.2f} ms")
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--tiny"]
+    tiny = "--tiny" in sys.argv
+    main(float(arguments[0]) if arguments else (1.0 if tiny else 4.0), (256,) if tiny else (512, 1024))

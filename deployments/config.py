@@ -28,6 +28,8 @@ class StageConfig:
     faults_file: Path | None = None
     """A plan of known defects for drills; None: none."""
     cache_bytes: int = 256 * 2**20
+    sync_measure: bool = True
+    sync_sample: float = 1.0
     audio_limits: AudioLimits = field(default_factory=AudioLimits)
     picture_limits: PictureLimits = field(default_factory=PictureLimits)
 

@@ -11,8 +11,10 @@ from pydantic import SecretStr
 
 from serve.settings import Settings
 
-_TOLD = ("tempo_url", "tempo_tenant", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
-         "elasticsearch_ca_file")  # fmt: skip
+_TOLD = (
+    "tempo_url", "tempo_tenant", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
+    "elasticsearch_ca_file",
+)  # fmt: skip
 """Settings of the stores, under the names of their environment variables in capitals."""
 
 

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.models.facemesh import EYE_LEFT, EYE_RIGHT, LIPS_LOWER_INNER, LIPS_OUTER, LIPS_UPPER_INNER
+from deployments.models.lite_lines import Array, Lips
 
-Array = npt.NDArray[np.float64]
-
-FIELDS = ("jaw", "close", "lip_low", "lip_up", "wide", "round", "press", "brow", "yaw", "pitch", "roll", "shift_x", "shift_y")
-"""Displacements that the renderer adds up; `close` shuts the mouth of a portrait that was taken with an open one."""
+FIELDS = (
+    "jaw", "jaw_round", "close", "lip_low", "lip_up", "wide", "round", "press", "brow",
+    "yaw", "pitch", "roll", "shift_x", "shift_y",
+)  # fmt: skip
+"""Displacements that the renderer adds up; `close` shuts the mouth of a portrait that was taken with an open one, `jaw_round` is by
+how much the jaw's drop differs where the lips are rounded too."""
 HEAD = ("yaw", "pitch", "roll", "shift_x", "shift_y")
 """Those that move skull and teeth too."""
 JAW_DROP = 0.19
@@ -30,7 +33,6 @@ OVAL = (
 """Outline of the face in the mesh, clockwise from the forehead."""
 BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 285, 295, 282, 283, 276)
 CHIN, FOREHEAD, EAR_RIGHT, EAR_LEFT = 152, 10, 234, 454
-CORNER_RIGHT, CORNER_LEFT = 78, 308
 
 
 @dataclass(frozen=True)
@@ -64,60 +66,30 @@ def face_frame(mesh: npt.NDArray[np.float32]) -> FaceFrame:
     return FaceFrame(origin, axes, unit, (points - origin) @ axes.T / unit)
 
 
-@dataclass(frozen=True)
-class MouthFrame:
-    """Mouth coordinates in the picture plane: s from -1 to 1 between the inner corners, t px below the line through them."""
-
-    centre: Array
-    along: Array
-    right: float
-    left: float
-    """px from the middle to the two inner corners: they differ where the head is turned."""
-
-    def split(self, xy: Array) -> tuple[Array, Array]:
-        """(px along the mouth, px below its axis) of points (..., 2)."""
-        delta = xy - self.centre
-        return delta @ self.along, delta @ np.array([-self.along[1], self.along[0]])
-
-    def s(self, along: Array) -> Array:
-        """`along` px as a share of the half width on its side."""
-        return np.where(along < 0, along / self.right, along / self.left)
-
-
-def mouth_frame(mesh: npt.NDArray[np.float32]) -> MouthFrame:
-    """The mouth's coordinates; never narrower on one side than a third of the other, so that profiles stay usable."""
-    xy = mesh[:, :2].astype(np.float64)
-    right, left = xy[CORNER_RIGHT], xy[CORNER_LEFT]
-    along = (left - right) / max(1e-6, float(np.linalg.norm(left - right)))
-    middle = (xy[13] + xy[14]) / 2
-    a, b = float((middle - right) @ along), float((left - middle) @ along)
-    whole = a + b
-    a = min(max(a, whole / 4), whole * 3 / 4)
-    centre = right + along * a
-    return MouthFrame(centre, along, a, whole - a)
-
-
-def vertex_fields(frame: FaceFrame, mouth: MouthFrame, mesh: npt.NDArray[np.float32]) -> Array:
+def vertex_fields(frame: FaceFrame, lips: Lips, mesh: npt.NDArray[np.float32]) -> Array:
     """Displacements of the vertices at coefficient 1: (len(FIELDS), 468, 3) in the face's frame.
 
     The `upper` and the `lower` lip have their own rows of the same array; which vertices a sheet uses is `sheets`' matter.
     """
     q = frame.points
-    along, below = mouth.split(mesh[:, :2].astype(np.float64))
-    s, t = mouth.s(along), below / frame.unit
-    ellipse = np.exp(-((s / 1.5) ** 2) - (t / 0.28) ** 2)  # reach of the lips' own motion into the skin around them
+    along, below = lips.mouth.split(mesh[:, :2].astype(np.float64))
+    s, t = lips.mouth.s(along), below / frame.unit
+    # Reach of the lips' own motion into the skin around them; the outline stays, which in a turned face is near the mouth's corner.
+    ellipse = np.exp(-((s / 1.5) ** 2) - (t / 0.28) ** 2) * _off_outline(mesh, frame.unit)
     bell = np.clip(1 - s**2, 0, 1)
     upper, lower = lip_sides(mesh)
     side = np.where(upper, -1.0, np.where(lower, 1.0, np.sign(t)))
     zero = np.zeros_like(s)
+    jaw = _jaw(frame, s, t, upper, lower)
     rows = {
-        "jaw": _jaw(frame, s, t, upper, lower),
-        "close": _close(mesh, frame, s, t, side),
+        "jaw": jaw,
+        "jaw_round": jaw,
+        "close": _close(lips, frame, along, below, side),
         "lip_low": np.stack([zero, 0.055 * bell * (side > 0) * np.exp(-((np.maximum(t, 0) / 0.17) ** 2)), zero], 1),
         "lip_up": np.stack([zero, -0.030 * np.sqrt(bell) * (side < 0) * np.exp(-((np.minimum(t, 0) / 0.16) ** 2)), zero], 1),
         "wide": np.stack([0.060 * np.clip(s, -1.3, 1.3) * ellipse, -0.022 * np.minimum(s**2, 1.5) * ellipse, zero], 1),
         "round": np.stack([-0.105 * np.clip(s, -1.3, 1.3) * ellipse, 0.016 * side * bell * ellipse, -0.03 * bell * ellipse], 1),
-        "press": np.stack([zero, -0.016 * side * np.exp(-((t / 0.09) ** 2)) * (np.abs(s) < 1.3), zero], 1),
+        "press": np.stack([zero, -0.016 * side * np.exp(-((t / 0.09) ** 2)) * np.sqrt(bell), zero], 1),
         "brow": _brow(q),
     }
     head = {
@@ -158,25 +130,31 @@ def _jaw(frame: FaceFrame, s: Array, t: Array, upper: npt.NDArray[np.bool_], low
     way = np.stack([np.zeros(len(q)), -lever[:, 2], 0.25 * lever[:, 1]], 1)
     way *= JAW_DROP / max(1e-6, abs(way[14, 1]))
     weight = smooth_step((t + 0.12) / 0.30)  # skin beside the mouth: half way at the line of the lips
-    bell = np.clip(1 - s**2, 0, 1)
-    # The corners sink by 0.35 of the way; between them the opening is a parabola, which meets them without a step.
-    weight = np.where(lower, 0.35 + 0.65 * bell**0.85, weight)
+    bell = np.clip(1 - np.abs(s) ** 2.2, 0, 1) ** 0.9
+    # The corners sink by 0.35 of the way; between them the opening is fuller than a parabola, which would look like a diamond.
+    weight = np.where(lower, 0.35 + 0.65 * bell, weight)
     weight = np.where(upper, 0.35 * np.minimum(s**2, 1.0), weight)
     weight = np.where(~upper & ~lower & (t < 0) & (np.abs(s) < 1), weight * np.minimum(s**2, 1), weight)
     narrower = -0.035 * np.clip(s, -1.2, 1.2) * np.exp(-((s / 1.5) ** 2) - (t / 0.28) ** 2)
     return way * weight[:, None] + np.stack([narrower, np.zeros_like(s), np.zeros_like(s)], 1)
 
 
-def _close(mesh: npt.NDArray[np.float32], frame: FaceFrame, s: Array, t: Array, side: Array) -> Array:
-    """Brings the inner contours together; the lower lip does three quarters of the way, as jaws do."""
-    order = np.array(LIPS_UPPER_INNER), np.array(LIPS_LOWER_INNER)
-    gap = np.linalg.norm(mesh[order[0], :2] - mesh[order[1], :2], axis=1) / frame.unit
-    here = np.interp(s, s[order[0]], gap, left=0.0, right=0.0)
-    above = np.interp(s, s[order[0]], t[order[0]]) - t
-    under = t - np.interp(s, s[order[1]], t[order[1]])
+def _close(lips: Lips, frame: FaceFrame, along: Array, below: Array, side: Array) -> Array:
+    """Brings the lips' lines together; the lower lip does four fifths of the way, as jaws do."""
+    s = lips.mouth.s(along)
+    here = np.where(np.abs(s) < 1, lips.lower(along) - lips.upper(along), 0.0) / frame.unit
+    here += 0.10 * here + 0.026 * np.clip(1 - s**2, 0, 1) * (lips.gap > 0)  # a little more: splines and seams take some away
+    above, under = (lips.upper(along) - below) / frame.unit, (below - lips.lower(along)) / frame.unit
     reach = np.where(side > 0, np.exp(-((np.maximum(under, 0) / 0.45) ** 2)), np.exp(-((np.maximum(above, 0) / 0.15) ** 2)))
     way = -side * here * np.where(side > 0, 0.8, 0.2) * reach
     return np.stack([np.zeros_like(s), way, np.zeros_like(s)], 1)
+
+
+def _off_outline(mesh: npt.NDArray[np.float32], unit: float) -> Array:
+    """0 on the face's outline, 1 from 0.25 eye distances inside it."""
+    oval = mesh[list(OVAL), :2]
+    ring = np.concatenate([oval, (oval + np.roll(oval, 1, 0)) / 2])
+    return smooth_step(np.linalg.norm(mesh[:, None, :2] - ring, axis=2).min(1) / (0.25 * unit))
 
 
 def _brow(q: Array) -> Array:

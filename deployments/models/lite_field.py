@@ -15,23 +15,13 @@ import numpy.typing as npt
 from scipy.interpolate import RBFInterpolator
 
 from deployments.models.facemesh import LIPS_LOWER_INNER, LIPS_UPPER_INNER
-from deployments.models.lite_face import (
-    FIELDS,
-    HEAD,
-    OVAL,
-    Array,
-    FaceFrame,
-    MouthFrame,
-    face_frame,
-    lip_sides,
-    mouth_frame,
-    smooth_step,
-    vertex_fields,
-)
+from deployments.models.lite_face import FIELDS, HEAD, OVAL, FaceFrame, face_frame, lip_sides, smooth_step, vertex_fields
+from deployments.models.lite_lines import Array, Lips, MouthFrame
 
-LARGE = {"jaw": 0.6, "close": 0.95}
-"""Those whose way is not small beside the distances over which they change, and the coefficient at which their field is exact: a
-usual vowel, and the shut mouth."""
+LARGE = {"jaw": {"jaw": 0.6}, "jaw_round": {"jaw": 0.6, "round": 0.8}, "close": {"close": 0.95}}
+"""Those whose way is not small beside the distances over which they change, and the coefficients at which their field is exact: a
+usual vowel, a rounded one, and the shut mouth. Adding up `jaw` and `round` alone, an opening went on past the rounded corners and
+ended in an upright edge."""
 
 STEP = 8
 """Grid of the spline evaluation, px of a 512 px picture; the fields are smooth, bicubic interpolation fills in between."""
@@ -66,10 +56,10 @@ class Sheets:
         return np.stack(big).reshape(*field.shape[:-2], bottom - top, right - left).astype(np.float32, copy=False)
 
 
-def sheets(mesh: npt.NDArray[np.float32], height: int, width: int) -> Sheets:
+def sheets(mesh: npt.NDArray[np.float32], lips: Lips, height: int, width: int) -> Sheets:
     """Spreads the vertices' displacements over a picture of `height` x `width` px; zero at its edges."""
-    frame, mouth = face_frame(mesh), mouth_frame(mesh)
-    motion = vertex_fields(frame, mouth, mesh)
+    frame, mouth = face_frame(mesh), lips.mouth
+    motion = vertex_fields(frame, lips, mesh)
     flat = np.stack([frame.to_picture(field) for field in motion])
     along, below = mouth.split(mesh[:, :2].astype(np.float64))
     s = mouth.s(along)
@@ -78,13 +68,13 @@ def sheets(mesh: npt.NDArray[np.float32], height: int, width: int) -> Sheets:
     skin = ~up & ~low & middle
     above = up | (skin & (below < 0) & (below > -0.30 * frame.unit))
     under = low | (skin & (below > 0) & (below < 0.42 * frame.unit))
-    step = STEP * max(1.0, min(height, width) / 512)
+    step = STEP * min(height, width) / 512
     grid_y = np.linspace(0, height - 1, max(2, round(height / step)))
     grid_x = np.linspace(0, width - 1, max(2, round(width / step)))
     grid = np.stack(np.meshgrid(grid_x, grid_y), -1)
     window = _window(grid, height, width)
-    lips = (~under, LIPS_UPPER_INNER[1:-1], (0.05, 0.13, 0.22, 0.31)), (~above, LIPS_LOWER_INNER[1:-1], (-0.04, -0.11, -0.20))
-    fields = [_spread(mesh, frame, flat, keep, _beyond(mouth, frame, row, ways), grid, window) for keep, row, ways in lips]
+    kinds = (~under, LIPS_UPPER_INNER[1:-1], (0.05, 0.13, 0.22, 0.31)), (~above, LIPS_LOWER_INNER[1:-1], (-0.04, -0.11, -0.20))
+    fields = [_spread(mesh, frame, flat, keep, _beyond(mouth, frame, row, ways), grid, window) for keep, row, ways in kinds]
     grid_along, grid_below = mouth.split(grid)
     blend = smooth_step(grid_below / (0.24 * frame.unit) + 0.5)[None, None]
     part = smooth_step((1.06 - np.abs(mouth.s(grid_along))) / 0.18)[None, None]
@@ -101,7 +91,7 @@ def _beyond(
     A sheet goes on behind the other lip with the displacement of its own edge. Without these copies the upper sheet took the
     cheeks' motion there and hung into the open mouth like a curtain (seen at open = 1).
     """
-    normal = np.array([-mouth.along[1], mouth.along[0]]) * frame.unit
+    normal = mouth.down * frame.unit
     return np.tile(np.array(row), len(ways)), np.repeat(np.array(ways), len(row))[:, None] * normal
 
 
@@ -135,10 +125,13 @@ def _spread(
     out = np.empty((len(FIELDS), 2, *grid.shape[:2]))
     small = [i for i, name in enumerate(FIELDS) if name not in (*HEAD, *LARGE)]
     for rows in (*([FIELDS.index(name)] for name in LARGE), small):
-        moved = xy if rows is small else xy + LARGE[FIELDS[rows[0]]] * flat[rows[0]]
+        at = {} if rows is small else LARGE[FIELDS[rows[0]]]
+        moved = xy + sum((share * flat[FIELDS.index(name)] for name, share in at.items()), np.zeros_like(xy))
         points = np.concatenate([moved[keep], moved[edge] + way, near])
         known = np.concatenate([flat[rows][:, keep], flat[rows][:, edge], np.zeros((len(rows), len(near), 2))], 1)
         out[rows] = _spline(points, known, grid, frame)
+    jaw, both = FIELDS.index("jaw"), FIELDS.index("jaw_round")
+    out[both] = (out[both] - out[jaw]) / LARGE["jaw_round"]["round"]
     head = [i for i, name in enumerate(FIELDS) if name in HEAD]
     carried = [flat[head], flat[head][:, OVAL[::3]] * 0.9, np.zeros((len(head), len(far), 2))]
     out[head] = _spline(np.concatenate([xy, hair, far]), np.concatenate(carried, 1), grid, frame)

@@ -1,4 +1,4 @@
-"""From speech to motion coefficients: the interface, and a plain model that listens to band energies.
+"""Motion without a trained model: the rival that the trained one (motion.py) is measured against. The service does not use it.
 
 `SignalMotion` reads the sound at 100 frames a second: loudness opens the jaw, the balance of low and high formants spreads or
 rounds the lips, hiss shows the teeth, short dips inside speech press the lips together. Every filter is centred, so the mouth is
@@ -8,7 +8,7 @@ neither early nor late. Blinks, brows and the head's sway come from the seed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import stft
 
 from deployments.models.lite_render import COEFFICIENTS
+from deployments.models.motion_manner import blinks, sway
 from deployments.models.protocol import SAMPLE_RATE, Speech, StepHook
 
 Array = npt.NDArray[np.float64]
@@ -40,17 +41,6 @@ FRAME_REACH = 1.25
 """Limit of `open` at any dynamic_scale; the approach is smooth."""
 
 
-class MotionModel(Protocol):
-    """What turns speech into motion; a trained model fills the same place."""
-
-    def motion(self, speech: Speech, parameters: Mapping[str, Any], n_frames: int, on_step: StepHook) -> npt.NDArray[np.float32]:
-        """Coefficients (n_frames, len(COEFFICIENTS)); frame i stands for the time i / fps, its presentation time in the file.
-
-        `parameters`: inference_steps, dynamic_scale, fps, seed. Calls `on_step(k, n)` after each step; what it raises goes through.
-        """
-        ...
-
-
 class SignalMotion:
     """Motion without a trained model. Holds no state; any thread may call it."""
 
@@ -66,7 +56,7 @@ class SignalMotion:
         at = np.arange(len(loud)) / RATE
         rng = np.random.default_rng(parameters.get("seed") or 0)
         columns = {name: np.interp(times, at, mouth[:, i]) for i, name in enumerate(MOUTH)}
-        columns |= _blinks(times, rng) | _sway(times, np.interp(times, at, _prosody(loud)), scale, rng)
+        columns |= blinks(times, rng) | sway(times, loud, scale, rng)
         return np.stack([columns[name] for name in COEFFICIENTS], 1).astype(np.float32)
 
 
@@ -131,39 +121,3 @@ def _scaled(mouth: Array, scale: float) -> Array:
     out[:, 0] = FRAME_REACH * np.tanh(out[:, 0] / FRAME_REACH)
     out[:, 1:] = np.clip(out[:, 1:], 0, 1.4)
     return out
-
-
-def _prosody(loud: Array) -> Array:
-    """Stress of phrases, about -1 to 1: loudness over 250 ms against loudness over a second."""
-    return 2.5 * (gaussian_filter1d(loud, 0.12 * RATE) - gaussian_filter1d(loud, 0.5 * RATE))
-
-
-def _blinks(times: Array, rng: np.random.Generator) -> dict[str, Array]:
-    """Blinks 1.6 to 6 s apart (20 a minute or so), shut within 80 ms, open again after another 190."""
-    shut = np.zeros_like(times)
-    at = rng.uniform(0.8, 2.5)
-    while at < times[-1]:
-        after = times - at
-        shut = np.maximum(shut, np.interp(after, [0.0, 0.08, 0.12, 0.27], [0.0, 1.0, 1.0, 0.0]))
-        at += 1.6 + min(4.4, rng.exponential(1.6))
-    return {"blink": shut}
-
-
-def _sway(times: Array, stress: Array, scale: float, rng: np.random.Generator) -> dict[str, Array]:
-    """Slow wander of the head with nods and brows on stressed words; starts from the portrait's own pose within a second."""
-    start = 1 - np.exp(-times / 0.6)
-    wander = {name: _wander(times, rng) for name in ("yaw", "pitch", "roll", "shift_x", "shift_y", "brow")}
-    size = {"yaw": 0.55, "pitch": 0.30, "roll": 0.30, "shift_x": 0.40, "shift_y": 0.25, "brow": 0.12}
-    out = {name: start * scale * size[name] * wander[name] for name in wander}
-    out["pitch"] = np.clip(out["pitch"] + scale * start * 0.35 * stress, -1.2, 1.2)
-    out["brow"] = np.clip(out["brow"] + scale * start * 0.45 * np.maximum(stress, 0), -0.4, 1.2)
-    return out
-
-
-def _wander(times: Array, rng: np.random.Generator) -> Array:
-    """A smooth random curve of about unit size: five sines between 0.07 and 0.6 Hz, the slower the larger."""
-    frequency = np.exp(rng.uniform(np.log(0.07), np.log(0.6), 5))
-    phase = rng.uniform(0, 2 * np.pi, 5)
-    weight = (0.15 / frequency) ** 0.5
-    waves = np.sin(2 * np.pi * frequency * times[:, None] + phase)
-    return waves @ (weight / np.linalg.norm(weight))

@@ -1,98 +1,25 @@
-"""Where the lips part, and what is seen between them.
+"""What is seen between the lips.
 
-Lines are found in the picture itself (the mesh is off by a pixel or two, and a slip of the wrong lip is seen at once); the inside
-of the mouth is painted from the face's own colours, so that a painting or a grey photograph keeps its palette.
+A portrait that smiles shows its own teeth; elsewhere the inside of the mouth is painted from the face's own colours, so that a
+painting or a grey photograph keeps its palette.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter
 
-from deployments.models.facemesh import LIPS_LOWER_INNER, LIPS_OUTER, LIPS_UPPER_INNER, Mesh, Pixels
-from deployments.models.lite_face import MouthFrame
+from deployments.models.facemesh import Mesh, Pixels
+from deployments.models.lite_lines import Array, Lips, sample
 
-Array = npt.NDArray[np.float64]
-Curve = Callable[[Array], Array]
-
-OPEN_GAP = 0.05
-"""Gap of the inner contours, in outer eye distances, above which the portrait shows its own mouth inside (teeth of a smile).
-Measured on eleven portraits: lips shut or barely parted 0.004 to 0.039, smiles with teeth 0.114 to 0.195."""
+LIPS_BODY = (11, 12, 72, 302, 15, 16, 85, 86, 315, 316)
+"""Vertices in the middle of both lips."""
 CHEEKS = (50, 280, 205, 425)
 TOOTH_EDGES = (0.0, 0.085, 0.152, 0.220, 0.275, 0.320)
 """Borders of the upper teeth from the middle, in outer eye distances (90 mm): incisors 8.5 and 6.5 mm wide, canine, premolars
 foreshortened by the arch."""
-
-
-@dataclass(frozen=True)
-class Seam:
-    """The line along which the lips part, in the mouth's own px."""
-
-    curve: Curve
-    gap: float
-    """Opening of the portrait's own mouth, in outer eye distances; 0 where it counts as shut."""
-
-
-def find_seam(pixels: Pixels, mesh: Mesh, mouth: MouthFrame, unit: float) -> Seam:
-    """The lip line of a portrait: the darkest line between shut lips, or the lower edge of the teeth in an open smile."""
-    xy = mesh[:, :2].astype(np.float64)
-    a, upper = mouth.split(xy[list(LIPS_UPPER_INNER)])
-    b, lower = mouth.split(xy[list(LIPS_LOWER_INNER)])
-    gap = float(np.max(lower - np.interp(b, a, upper))) / unit
-    is_open = gap > OPEN_GAP
-    start = np.interp(b, a, upper)
-    line = lower if is_open else (start + lower) / 2
-    columns = np.arange(np.floor(b[0]), np.ceil(b[-1]) + 1)
-    guess = smooth_curve(b, line)(columns)
-    reach = max(2, round(0.028 * unit))
-    offsets = np.arange(-reach, reach + 1)
-    grey = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (0, 0), 0.8).astype(np.float32)
-    normal = np.array([-mouth.along[1], mouth.along[0]])
-    at = mouth.centre + columns[:, None, None] * mouth.along + (guess[:, None] + offsets)[..., None] * normal
-    band = sample(grey, at)
-    cost = np.gradient(band, axis=1) if is_open else band
-    cost = cost / max(4.0, float(np.percentile(cost, 95) - np.percentile(cost, 5)))
-    # In a smile the lower lip's own highlight is a strong edge too: there the mesh is trusted more.
-    moved = _cheapest_path(cost + (1.5 if is_open else 0.5) * (offsets / reach) ** 2)
-    ends = np.clip(np.minimum(columns - columns[0], columns[-1] - columns) / (0.12 * len(columns)), 0, 1)
-    line = gaussian_filter1d(guess + offsets[moved] * ends, max(1.0, 0.015 * unit), mode="nearest")
-    return Seam(smooth_curve(columns, line), gap if is_open else 0.0)
-
-
-def sample(image: npt.NDArray[np.uint8] | npt.NDArray[np.float32], at: Array) -> Array:
-    """Values of `image` at positions (..., 2) px, between pixels by bilinear weights; the edge repeats outside."""
-    x, y = at[..., 0].astype(np.float32), at[..., 1].astype(np.float32)
-    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float64)
-
-
-def smooth_curve(x: Array, y: Array) -> Curve:
-    """A smooth line through the points, level beyond its ends; equal x are merged, in any order."""
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    keep = np.concatenate([[True], np.diff(x) > 1e-3])
-    inside = PchipInterpolator(x[keep], y[keep])
-    low, high = float(x[0]), float(x[-1])
-    return lambda at: inside(np.clip(at, low, high))
-
-
-def _cheapest_path(cost: Array) -> npt.NDArray[np.int64]:
-    """Row of the cheapest left-to-right path through (columns, rows), moving at most one row a column."""
-    total = cost.copy()
-    for i in range(1, len(cost)):
-        before = np.pad(total[i - 1], 1, constant_values=np.inf)
-        total[i] += np.minimum(np.minimum(before[:-2], before[2:]) + 0.15, before[1:-1])
-    path = np.empty(len(cost), np.int64)
-    path[-1] = int(np.argmin(total[-1]))
-    for i in range(len(cost) - 2, -1, -1):
-        low = max(0, path[i + 1] - 1)
-        path[i] = low + int(np.argmin(total[i, low : path[i + 1] + 2]))
-    return path
 
 
 @dataclass(frozen=True)
@@ -103,38 +30,56 @@ class Inside:
     teeth: Pixels
 
 
-def paint_inside(pixels: Pixels, mesh: Mesh, mouth: MouthFrame, seam: Seam, unit: float, grid: Array) -> Inside:
-    """Paints cavity, tongue and teeth on `grid` (rows, columns, 2: picture positions, px). No teeth where the portrait shows its
-    own."""
-    along, below = mouth.split(grid)
-    # Teeth and tongue do not follow each bend of the lips: their line is the parabola nearest to the seam.
-    across = np.linspace(-mouth.right, mouth.left, 41)
-    line = np.polynomial.Polynomial.fit(across, seam.curve(across), 2)
-    s, x, t = mouth.s(along), along / unit, (below - line(along)) / unit
-    lips, skin = _colour(pixels, mesh, LIPS_OUTER), _colour(pixels, mesh, CHEEKS)
+def paint_inside(pixels: Pixels, mesh: Mesh, lips: Lips, unit: float, grid: Array) -> Inside:
+    """Paints cavity, tongue and teeth on `grid` (rows, columns, 2: picture positions, px). Where the portrait shows its own teeth,
+    they are taken."""
+    along, below = lips.mouth.split(grid)
     fine = unit * float(grid.shape[1] - 1) / max(1e-6, float(np.abs(grid[0, -1] - grid[0, 0]).max()))  # texture px of one unit
-    return Inside(_floor(s, t, lips, skin, fine, own_teeth=seam.gap > 0), _teeth(s, x, t, skin, fine, shown=seam.gap == 0))
+    # Teeth and tongue do not follow each bend of the lips: their line is the parabola nearest to the lower lip's edge.
+    across = np.linspace(-lips.mouth.right, lips.mouth.left, 41)
+    line = np.polynomial.Polynomial.fit(across, lips.lower(across), 2)
+    s, x, t = lips.mouth.s(along), along / unit, (below - line(along)) / unit
+    colour, skin = _colour(pixels, mesh, LIPS_BODY), _colour(pixels, mesh, CHEEKS)
+    ivory = _ivory(pixels, skin)
+    teeth = _own_teeth(pixels, lips, unit, along, below) if lips.gap > 0 else _teeth(s, x, t, ivory, fine)
+    return Inside(_floor(s, t, 0.6 * colour + 0.25 * skin, None if lips.gap > 0 else ivory, fine), teeth)
 
 
-def _floor(s: Array, t: Array, lips: Array, skin: Array, fine: float, own_teeth: bool) -> Pixels:
-    flesh = 0.6 * lips + 0.25 * skin
-    colour = np.broadcast_to(flesh * 0.17, (*s.shape, 3)).copy()
-    dome = -0.125 * np.clip(1 - (s / 0.80) ** 2, 0, 1) + 0.02  # the tongue's back, seen over the lower lip
-    depth = np.clip((t - dome) / 0.085, 0, 1)
-    light = np.clip(1 - (s / 0.9) ** 2, 0, 1)
-    tongue = flesh * np.array([0.86, 0.66, 0.66]) * (0.35 + 0.65 * light)[..., None]
-    # A grey picture must stay grey: the tongue's tint is taken back as far as the lips have no colour.
-    tint = min(1.0, float(np.ptp(lips)) / 30)
-    tongue = tint * tongue + (1 - tint) * tongue.mean(-1, keepdims=True)
-    colour += (tongue - colour) * (0.75 * depth * depth * (3 - 2 * depth))[..., None]
-    if not own_teeth:
-        edge = -0.026 * np.clip(1 - (s / 0.66) ** 2, 0, 1) ** 0.5
-        row = np.clip((t - edge) / 0.006 + 0.5, 0, 1) * np.clip((0.62 - np.abs(s)) / 0.25, 0, 1)
-        colour += (_ivory(skin) * 0.62 - colour) * (0.85 * row)[..., None]
+def _own_teeth(pixels: Pixels, lips: Lips, unit: float, along: Array, below: Array) -> Pixels:
+    """What the portrait shows between its lips, drawn on behind the upper lip and ending softly at the lower one (RGBA)."""
+    rim = 0.010 * unit  # next to the lips their own colour shines in
+    upper, lower = lips.upper(along) + rim, lips.lower(along) - rim
+    inside = np.clip(below, np.minimum(upper, lower), np.maximum(upper, lower))
+    at = lips.mouth.centre + along[..., None] * lips.mouth.along + inside[..., None] * lips.mouth.down
+    alpha = 255 * np.clip((lower - below) / rim + 1, 0, 1)
+    return _eight_bit(np.concatenate([sample(pixels, at), alpha[..., None]], -1))
+
+
+def _floor(s: Array, t: Array, flesh: Array, ivory: Array | None, fine: float) -> Pixels:
+    """The cavity, darker towards the throat; the tongue; and the tips of the lower teeth (`ivory`), or the wet inside of the
+    lower lip where the portrait shows its own teeth."""
+    across = np.clip(1 - (s / 0.95) ** 2, 0, 1)
+    throat = np.exp(-((s / 0.6) ** 2) - ((t + 0.13) / 0.07) ** 2)
+    colour = flesh * np.array([1.0, 0.8, 0.8]) * ((0.13 + 0.20 * across) * (1 - 0.55 * throat))[..., None]
+    dome = -0.115 * np.clip(1 - (s / 0.85) ** 2, 0, 1) + 0.025  # the tongue's back, seen over the lower lip
+    depth = np.clip((t - dome) / 0.07, 0, 1)
+    groove = 1 - 0.12 * np.exp(-((s / 0.07) ** 2)) * np.clip(depth, 0, 1)
+    tongue = flesh * np.array([0.92, 0.66, 0.67]) * ((0.30 + 0.55 * across) * groove)[..., None]
+    colour = colour + (tongue - colour) * (0.9 * depth * depth * (3 - 2 * depth))[..., None]
+    # A grey picture must stay grey: the tint is taken back as far as the flesh has no colour.
+    tint = min(1.0, float(np.ptp(flesh)) / 30)
+    colour = tint * colour + (1 - tint) * colour.mean(-1, keepdims=True)
+    if ivory is None:  # a smile's teeth stand close to the lower lip: what parts them is the lip's wet inside, not a black line
+        colour += (flesh * 0.42 * (1 - 0.3 * tint * np.array([0, 1, 1])) - colour) * np.clip((t + 0.045) / 0.03, 0, 1)[..., None]
+    else:
+        edge = -0.015 * np.clip(1 - (s / 0.62) ** 2, 0, 1) ** 0.5 + 0.003 * np.cos(s * 33)
+        row = np.clip((t - edge) / 0.010 + 0.5, 0, 1) * np.clip((0.58 - np.abs(s)) / 0.25, 0, 1)
+        depth = (0.22 + 0.34 * np.clip((t - edge) / 0.03, 0, 1))[..., None]
+        colour += (ivory * depth - colour) * (0.85 * row)[..., None]
     return _eight_bit(gaussian_filter(colour, (0.006 * fine, 0.006 * fine, 0)))
 
 
-def _teeth(s: Array, x: Array, t: Array, skin: Array, fine: float, shown: bool) -> Pixels:
+def _teeth(s: Array, x: Array, t: Array, ivory: Array, fine: float) -> Pixels:
     edges = np.array(TOOTH_EDGES)
     which = np.clip(np.searchsorted(edges, np.abs(x), side="right") - 1, 0, len(edges) - 2)
     left, right = edges[which], edges[which + 1]
@@ -143,19 +88,19 @@ def _teeth(s: Array, x: Array, t: Array, skin: Array, fine: float, shown: bool) 
     bottom = length - 0.007 * np.abs(u) ** 3 - 0.012 * np.clip(s, -1, 1) ** 2
     shape = np.clip((bottom - t) / 0.006 + 0.5, 0, 1)
     corridor = np.clip(1 - np.abs(s / 0.92) ** 2.6, 0, 1)  # the cheeks' shadow at both ends of the row
-    lip_shadow = 0.50 + 0.50 * np.clip((t + 0.012) / 0.045, 0, 1)
     gaps = 1 - 0.30 * np.exp(-(((1 - np.abs(u)) / 0.10) ** 2)) * np.clip((t + 0.01) / 0.04, 0.25, 1)
-    shade = corridor**0.8 * lip_shadow * gaps * (1 - 0.10 * u**2)
-    rgb = _ivory(skin) * shade[..., None]
-    alpha = 255 * shape * (corridor > 0) * float(shown)
+    shade = corridor**0.8 * gaps * (1 - 0.10 * u**2)
+    rgb = ivory * shade[..., None]
+    alpha = 255 * shape * (corridor > 0)
     both = np.concatenate([rgb, alpha[..., None]], -1)
     return _eight_bit(gaussian_filter(both, (0.0045 * fine, 0.0045 * fine, 0)))
 
 
-def _ivory(skin: Array) -> Array:
-    """Teeth under this portrait's light: as bright as lit skin (brighter where skin is dark), with half of its tint."""
+def _ivory(pixels: Pixels, skin: Array) -> Array:
+    """Teeth under this portrait's light: about as bright as lit skin (brighter where skin is dark), with most of its tint."""
     grey = float(skin @ (0.299, 0.587, 0.114))
-    return np.clip((0.62 * grey + 72) * (0.5 + 0.5 * skin / max(grey, 1.0)), 0, 235)
+    white = float(np.percentile(pixels.max(-1), 98)) / 255  # a dark picture has dark teeth
+    return np.clip((0.62 * grey + 72 * white) * (0.3 + 0.7 * skin / max(grey, 1.0)), 0, 235)
 
 
 def _colour(pixels: Pixels, mesh: Mesh, vertices: tuple[int, ...]) -> Array:

@@ -67,8 +67,8 @@ def query(expression: str, bounds: Bounds, shape: Shape, *, file: Path | None, d
         fail(f"--group {shape.group}: no such field")
     range = bounds.range()
     try:
-        where = _parse(expression, range, file, data_dir)
-        with _view(range, file, data_dir, where) as view:
+        where = parsed(expression, range, file, data_dir)
+        with opened(range, file, data_dir, where) as view:
             _answer(view, where, shape)
     except FilterError as error:
         fail(error.message, str(error).partition("\n")[2])
@@ -89,18 +89,19 @@ def moment(text: str) -> int:
     return int(at.timestamp() * 1_000_000) * 1000
 
 
-def _parse(expression: str, range: Range, file: Path | None, data_dir: Path | None) -> Filter:
+def parsed(expression: str, range: Range, file: Path | None, data_dir: Path | None) -> Filter:
     """The filter; a name that is not in the table may be one of the rows' own."""
     declared = () if file else store_of(settings(data_dir=data_dir)).mapping.own
     try:
         return parse(expression, vocabulary(declared))
     except FilterError:
-        with _view(range, file, data_dir, None) as view:
+        with opened(range, file, data_dir, None) as view:
             return parse(expression, vocabulary([*declared, *view.own_names()]))
 
 
 @contextmanager
-def _view(range: Range, file: Path | None, data_dir: Path | None, where: Filter | None) -> Iterator[Joined]:
+def opened(range: Range, file: Path | None, data_dir: Path | None, where: Filter | None) -> Iterator[Joined]:
+    """The requests of a file, or of the store that the settings name."""
     if file is not None:
         with from_file(file, range) as view:
             yield view

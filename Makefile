@@ -20,8 +20,8 @@ install: .venv/.installed ## everything into .venv, at the versions of requireme
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-servers: install ## fetch the real servers that some tests want (none yet)
-	@echo "No test needs a server of its own yet."
+servers: install ## fetch the real servers that some tests want (once; says what it skipped and why)
+	$(BIN)/python tests/servers/fetch.py
 
 demo: install ## a portrait and a speech recording to a traced video, in one command
 	$(BIN)/sonoscope demo $(ARGS)

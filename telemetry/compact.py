@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from telemetry.fields import TERMINAL_EVENTS
 from telemetry.ids import uuid7
 from telemetry.manifest import DataFile, Manifest, read_manifest, sync_folder, write_manifest
 from telemetry.segments import Kind, seal_orphans
+from telemetry.shipping.checkpoints import NAME as CHECKPOINTS
+from telemetry.shipping.checkpoints import Delivered as DeliveredSegments
 from telemetry.tables import schema, table
 
 KINDS: tuple[Kind, ...] = ("spans", "events")
@@ -37,6 +40,8 @@ GRACE_S = 600.0
 
 Delivered = Callable[[str], bool]
 """Whether a forwarder has delivered the segment of this name; only then may it be deleted."""
+
+_log = logging.getLogger("sonoscope.compact")
 
 
 class CompactorBusy(RuntimeError):
@@ -120,13 +125,20 @@ class Compactor:
     def _retain(self, manifest: Manifest) -> Manifest:
         """Drops the oldest files beyond the bounds; one with a segment that still waits for its delivery stays."""
         dropped: set[str] = set()
+        waiting = 0
         size = sum(file.bytes for file in manifest.files)
         for file in sorted(manifest.files, key=lambda file: file.max_ns):
             age, bounds = self._now() - file.max_ns / 1e9, self._retention
             old = bounds.max_age_s is not None and age > bounds.max_age_s
-            if (old or (bounds.max_bytes is not None and size > bounds.max_bytes)) and not self._waiting(file):
-                dropped.add(file.name)
-                size -= file.bytes
+            if not old and (bounds.max_bytes is None or size <= bounds.max_bytes):
+                continue
+            if self._waiting(file):
+                waiting += 1
+                continue
+            dropped.add(file.name)
+            size -= file.bytes
+        if waiting:
+            _log.error("%d Parquet files are beyond the bounds and not delivered yet: they stay, and the disk fills up", waiting)
         return write_manifest(self._folder, manifest.without(frozenset(dropped), self._now())) if dropped else manifest
 
     def _waiting(self, file: DataFile) -> bool:
@@ -135,7 +147,9 @@ class Compactor:
     def _clear(self, manifest: Manifest) -> Manifest:
         """Deletes what the manifest makes needless: delivered segments, files past their grace, files that never came into it."""
         sealed = self._journal / "sealed"
-        gone = {name for name in manifest.segments if self._delivered is None or self._delivered(name)}
+        # One that is not there was deleted just before a compactor died; its delivery may be forgotten by now.
+        there = {name for name in manifest.segments if (sealed / name).exists()}
+        gone = {name for name in manifest.segments if name not in there or self._delivered is None or self._delivered(name)}
         for name in gone:
             (sealed / name).unlink(missing_ok=True)
         late = self._now() - self._grace_s
@@ -233,9 +247,14 @@ def main() -> None:
     parser.add_argument("--every", type=float, metavar="SECONDS", help="go on for ever")
     parser.add_argument("--max-age-s", type=float, metavar="SECONDS", help="delete Parquet whose newest row is older")
     parser.add_argument("--max-bytes", type=int, metavar="BYTES", help="delete the oldest Parquet beyond this size")
+    parser.add_argument(
+        "--forwarded", action="append", choices=KINDS, default=[], help="what a forwarder ships: it stays until it is acknowledged"
+    )
     given = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     retention = Retention(given.max_age_s, given.max_bytes)
-    compactor = Compactor(given.data_dir / "journal", given.data_dir / "parquet", retention=retention)
+    delivered = DeliveredSegments(given.data_dir / CHECKPOINTS, given.forwarded) if given.forwarded else None
+    compactor = Compactor(given.data_dir / "journal", given.data_dir / "parquet", delivered=delivered, retention=retention)
     while True:
         compactor.run_once()
         if given.every is None:

@@ -66,6 +66,18 @@ def table(kind: Kind, lines: Iterable[bytes]) -> tuple[pa.Table, int]:
     return _assemble(kind, rows), unreadable
 
 
+def event_table(events: Iterable[dict[str, Any]]) -> tuple[pa.Table, int]:
+    """As `table`, for events that are parsed already (a server's documents)."""
+    rows: list[Row] = []
+    unreadable = 0
+    for event in events:
+        try:
+            rows.append(_event_row(event))
+        except (KeyError, AttributeError):
+            unreadable += 1
+    return _assemble("events", rows), unreadable
+
+
 def parse(kind: Kind, line: bytes) -> list[Row]:
     """The rows of one line. Raises ValueError, KeyError, TypeError, IndexError or AttributeError where it is not of our shape."""
     value = orjson.loads(line)

@@ -1,0 +1,57 @@
+"""Real servers, each once a session; a test that wants one which is not there is skipped, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.servers.collector import Collector
+from tests.servers.elasticsearch import DEFAULT, Elasticsearch
+from tests.servers.faulty import Faulty
+from tests.servers.fetch import ELASTICSEARCH, collector_binary, elasticsearch_home, java_home
+
+
+def want_elasticsearch(version: str = DEFAULT) -> None:
+    """Skips the test where this version cannot be started."""
+    if not elasticsearch_home(version).exists():
+        pytest.skip(f"Elasticsearch {version} is not fetched: make servers")
+    if java_home(ELASTICSEARCH[version]) is None:
+        pytest.skip(f"Elasticsearch {version} wants Java {ELASTICSEARCH[version]} or newer")
+
+
+@pytest.fixture(scope="session")
+def elasticsearch() -> Iterator[Elasticsearch]:
+    """One that no test may break."""
+    want_elasticsearch()
+    server = Elasticsearch()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def index() -> str:
+    """A name of this test's own for its indices."""
+    return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """An OpenTelemetry Collector."""
+    if not collector_binary().exists():
+        pytest.skip("the OpenTelemetry Collector is not built: make servers")
+    server = Collector()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def faulty() -> Iterator[Faulty]:
+    """A receiver that misbehaves as it is told."""
+    server = Faulty()
+    server.start()
+    yield server
+    server.stop()

@@ -1,0 +1,126 @@
+"""Fetches the real servers that some tests want into the user's cache folder: Elasticsearch by Maven, the Collector by Go.
+
+    python tests/servers/fetch.py            # what `make servers` runs; what is there already is left as it is
+
+Nothing here fails where a tool is missing: it says what it skipped and why, and the tests that want that server say so again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ELASTICSEARCH = {"8.19.20": 17, "9.5.0": 21}
+"""Versions and the oldest Java that runs them."""
+COLLECTOR = "0.158.0"
+BUILDER = Path(__file__).parent / "collector-builder.yaml"
+_ARTIFACT = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:{version}:zip"
+
+
+def cache_dir() -> Path:
+    """`$XDG_CACHE_HOME/sonoscope/servers`, or below `~/.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "sonoscope" / "servers"
+
+
+def elasticsearch_home(version: str) -> Path:
+    """Where the unpacked distribution of a version lies, or would."""
+    return cache_dir() / f"elasticsearch-{version}"
+
+
+def collector_binary() -> Path:
+    """Where the built Collector lies, or would."""
+    return cache_dir() / f"otelcol-{COLLECTOR}" / "otelcol"
+
+
+def java_home(oldest: int) -> Path | None:
+    """The home of the oldest Java that is new enough, of those in JAVA_HOME, in PATH and below /usr/lib/jvm; None without one."""
+    named = [Path(os.environ["JAVA_HOME"])] if os.environ.get("JAVA_HOME") else []
+    if found := shutil.which("java"):
+        named.append(Path(found).resolve().parents[1])
+    known = {java_version(home): home for home in (*named, *Path("/usr/lib/jvm").glob("*")) if (home / "bin" / "java").exists()}
+    return min(((version, home) for version, home in known.items() if version >= oldest), default=(0, None))[1]
+
+
+def java_version(home: Path) -> int:
+    """The major version of a Java; 0 where it does not say."""
+    done = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, check=False)
+    found = re.search(r'version "(\d+)', done.stderr)
+    return int(found[1]) if found else 0
+
+
+def fetch_elasticsearch(version: str, oldest_java: int) -> str:
+    """Fetches and unpacks one version; returns what was done, or why not."""
+    home = elasticsearch_home(version)
+    if home.exists():
+        return f"there: {home}"
+    if java_home(oldest_java) is None:
+        return f"skipped: it wants Java {oldest_java} or newer"
+    if (maven := shutil.which("mvn")) is None:
+        return "skipped: mvn is missing (Debian: apt install maven)"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as name:
+        folder = Path(name)
+        artifact = _ARTIFACT.format(version=version)
+        for goal in (
+            ["dependency:get", "-Dtransitive=false", f"-Dartifact={artifact}"],
+            ["dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"],
+        ):
+            done = subprocess.run([maven, "-q", "-B", *goal], cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                return f"skipped: mvn {goal[0]} failed: {last_line(done.stdout + done.stderr)}"
+        unpack(next(folder.glob("*.zip")), folder / "out")
+        next((folder / "out").iterdir()).rename(home)  # whole, or not at all
+    return f"fetched: {home}"
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """The files of a zip, those of `bin` and the native helpers executable, as zipfile does not keep modes."""
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(target)
+    for path in target.rglob("*"):
+        if path.is_file() and path.parent.name == "bin":
+            path.chmod(0o755)
+
+
+def fetch_collector() -> str:
+    """Builds the Collector (six minutes the first time on two cores); returns what was done, or why not."""
+    binary = collector_binary()
+    if binary.exists():
+        return f"there: {binary}"
+    if (go := shutil.which("go")) is None:
+        return "skipped: go is missing (1.25 or newer)"
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as name:
+        config = Path(name) / "builder.yaml"
+        config.write_text(BUILDER.read_text().replace("OUTPUT", f"{name}/out"))
+        builder = f"go.opentelemetry.io/collector/cmd/builder@v{COLLECTOR}"
+        command = [go, "run", builder, "--config", str(config)]
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-modcacherw"}
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            return f"skipped: the build failed: {last_line(done.stderr)}"
+        (Path(name) / "out" / "otelcol").rename(binary)
+    return f"built: {binary}"
+
+
+def last_line(text: str) -> str:
+    """The last line that says anything."""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason given")
+
+
+def main() -> None:
+    """Fetches all of them and says one line for each."""
+    for version, oldest in ELASTICSEARCH.items():
+        print(f"Elasticsearch {version}: {fetch_elasticsearch(version, oldest)}", flush=True)
+    print(f"OpenTelemetry Collector {COLLECTOR}: {fetch_collector()}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -142,13 +142,20 @@ class FaceMesh:
     def detect(self, rgb: Pixels) -> list[Face]:
         """Faces in an RGB picture (h, w, 3), largest first; empty where there is none.
 
-        The whole picture first; where that finds nothing, overlapping tiles (small faces), then the picture turned by 35 degrees
-        each way (tilted heads). One look takes 7 to 10 ms on one core, all of them 200 ms.
+        The whole picture first; where that finds nothing, the picture with a wide edge (a face that fills it), overlapping tiles
+        (small faces), then the picture turned by 35 degrees each way (tilted heads). One look takes 7 to 10 ms on one core, all of
+        them 200 ms.
         """
-        faces = self._full(rgb)
+        faces = self._full(rgb) or self._with_edge(rgb)
         for tiles in TILES:
             faces = faces or self._in_tiles(rgb, tiles)
         return sorted(_suppress(faces or self._turned(rgb)), key=lambda face: -face.area)
+
+    def _with_edge(self, rgb: Pixels) -> list[Face]:
+        """A bearded face that filled its picture was found in none of 8 videos without an edge, and in all with one."""
+        edge = min(rgb.shape[:2]) // 2
+        wide = np.asarray(cv2.copyMakeBorder(rgb, edge, edge, edge, edge, cv2.BORDER_REPLICATE), np.uint8)
+        return [_moved(face, np.array([[1, 0, -edge], [0, 1, -edge]], np.float32)) for face in self._full(wide)]
 
     def _in_tiles(self, rgb: Pixels, tiles: int) -> list[Face]:
         height, width = rgb.shape[:2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ _TABLES = """
     CREATE TABLE IF NOT EXISTS segments (name TEXT PRIMARY KEY, kind TEXT NOT NULL, ranges BLOB NOT NULL, done INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS counters (kind TEXT, name TEXT, value INTEGER NOT NULL, PRIMARY KEY (kind, name));
 """
+
+_OPENING = threading.Lock()
+"""The change to WAL does not wait for another connection's lock but fails: the threads of one forwarder open one after the other."""
 
 
 @dataclass
@@ -60,9 +64,10 @@ class Checkpoints:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_TABLES)
+        with _OPENING:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_TABLES)
 
     def ranges(self, kind: Kind) -> dict[str, tuple[Ranges, bool]]:
         """What is acknowledged of each segment, and whether all of it is and it will not grow."""

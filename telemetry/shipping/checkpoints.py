@@ -25,7 +25,7 @@ _TABLES = """
 """
 
 _OPENING = threading.Lock()
-"""The change to WAL does not wait for another connection's lock but fails: the threads of one forwarder open one after the other."""
+"""The change to WAL fails where another connection holds a lock: the threads of one forwarder open one after the other."""
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Health:
     errors: pa.Table
     """error_type, failed_stage, count, share of the requests."""
     over_time: pa.Table
-    """at, ok, failed, drifted: counts in at most 60 equal bins."""
+    """at, failed, drifted (ended well, beyond DRIFT_MS), ok (ended well, the others): counts in at most 60 equal bins."""
 
 
 _WEIGHT = "coalesce(weight, 1.0)"
@@ -130,8 +130,10 @@ def _errors(view: Joined, at: dict[str, int]) -> pa.Table:
 
 def _over_time(view: Joined, at: dict[str, int]) -> pa.Table:
     return view.rows(
-        f"""SELECT make_timestamp_ns($low + bin * step) AS at, count(*) FILTER (status = 'ok') AS ok,
-                   count(*) FILTER (status = 'error') AS failed, count(*) FILTER (audio_drift_ms > {DRIFT_MS}) AS drifted
+        f"""SELECT make_timestamp_ns($low + bin * step) AS at,
+                   count(*) FILTER (status = 'ok' AND coalesce(audio_drift_ms, 0) <= {DRIFT_MS}) AS ok,
+                   count(*) FILTER (status = 'error') AS failed,
+                   count(*) FILTER (status = 'ok' AND audio_drift_ms > {DRIFT_MS}) AS drifted
             FROM (SELECT (($high - $low) / 60 + 1)::BIGINT AS step, ((epoch_ns(started_at) - $low) // step)::BIGINT AS bin,
                          status, audio_drift_ms FROM chosen WHERE {_INSIDE})
             GROUP BY bin, step ORDER BY bin""",

@@ -26,8 +26,8 @@ def sync_curve(desk: Desk, record: Record) -> None:
     for name in ("mouth", "expected"):
         motion[name] = (motion[name] - motion[name].mean()) / (motion[name].std() or 1.0)
     motion["time_moved_s"] = motion["time_s"] - (offset or 0.0) / 1000
-    st.subheader(desk.t("mouth_and_speech"))
-    chart(desk, "motion", figures.mouth_and_speech(motion, desk.t("mouth"), desk.t("speech")), motion)
+    figure = figures.mouth_and_speech(motion, desk.t("mouth"), desk.t("speech"))
+    chart(desk, "motion", figure, motion, title=desk.t("mouth_and_speech"))
     st.caption(desk.t("moved_by", offset="–" if offset is None else f"{offset:+.0f} ms"))
     lags = curve.lags.to_pandas()
     chart(desk, "lags", figures.agreement(lags, offset, desk.t("lag"), desk.t("agreement")), lags)

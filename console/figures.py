@@ -11,8 +11,8 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A",
 )  # fmt: skip
 """Okabe and Ito's palette: told apart by every kind of colour vision (jfly.uni-koeln.de/color)."""
-MARKS = 20_000
-"""More marks than these make a browser slow; tables are aggregated before they come here."""
+FEW = 6
+"""Up to here an axis of counts names every number."""
 
 
 def laid_out(figure: go.Figure, *, x: str = "", y: str = "", height: int = 320) -> go.Figure:
@@ -61,7 +61,7 @@ def waterfall(spans: pd.DataFrame, events: pd.DataFrame, x: str) -> go.Figure:
         go.Bar(
             y=spans["name"], x=spans["ms"], base=spans["start_ms"], orientation="h",
             marker_color=[RED if status == "error" else BLUE for status in spans["status"]],
-            text=[f"{ms:.0f} ms" for ms in spans["ms"]], textposition="auto", customdata=spans["usual"],
+            text=[f"{ms:.0f} ms" for ms in spans["ms"]], textposition="auto", cliponaxis=False, customdata=spans["usual"],
             hovertemplate="%{y}: %{x:.1f} ms<br>%{customdata}<extra></extra>",
         )
     )  # fmt: skip
@@ -71,6 +71,8 @@ def waterfall(spans: pd.DataFrame, events: pd.DataFrame, x: str) -> go.Figure:
             x=events["at_ms"], y=lane, mode="markers", marker={"symbol": "line-ns-open", "size": 14, "color": ORANGE},
             customdata=events["text"], hovertemplate="%{x:.1f} ms %{customdata}<extra></extra>",
         )  # fmt: skip
+    end = float((spans["start_ms"] + spans["ms"]).max())
+    figure.update_xaxes(range=[-0.02 * end, 1.12 * end])  # room for the text behind a short last bar
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(showlegend=False)
     return laid_out(figure, x=x, height=90 + 34 * (len(spans) + 1))
@@ -126,11 +128,11 @@ def tradeoff(frame: pd.DataFrame, cost: str, quality: str) -> go.Figure:
     """Settings by `cost` and `quality` with intervals; the darker, the surer it is on the front; the recommended one is marked."""
     dots = go.Scatter(
         x=frame["cost"], y=frame["quality"], mode="markers",
-        marker={"size": 11, "color": frame["on_front"], "colorscale": "Blues", "cmin": 0, "cmax": 1, "line": {"width": 1}},
+        marker={"size": 11, "color": frame["on_front"], "colorscale": "Blues", "cmin": 0, "cmax": 1, "line": {"width": 1, "color": GREY}},
         error_x={"type": "data", "array": frame["cost_high"] - frame["cost"], "arrayminus": frame["cost"] - frame["cost_low"],
-                 "thickness": 0.6},
+                 "thickness": 1, "color": GREY},
         error_y={"type": "data", "array": frame["high"] - frame["quality"], "arrayminus": frame["quality"] - frame["low"],
-                 "thickness": 0.6},
+                 "thickness": 1, "color": GREY},
         customdata=frame[["settings", "n"]].to_numpy(), name="",
         hovertemplate="%{customdata[0]}<br>%{x:.3g}, %{y:.3g}; n = %{customdata[1]}<extra></extra>",
     )  # fmt: skip
@@ -165,12 +167,14 @@ def stacked(frame: pd.DataFrame, x: str, y: str, by: str, title: str) -> go.Figu
     ]
     figure = laid_out(go.Figure(parts), y=title)
     figure.update_layout(barmode="stack", bargap=0.05)
+    if len(frame) and frame.groupby(x)[y].sum().max() < FEW:
+        figure.update_yaxes(dtick=1)  # there is no half of a failure
     return figure
 
 
 def steps(frame: pd.DataFrame, x: str, y: str, x_title: str, y_title: str) -> go.Figure:
-    """A line of steps from `x` to `y`."""
-    line = go.Scatter(x=frame[x], y=frame[y], mode="lines+markers", line={"color": BLUE, "shape": "hv"})
+    """A line of steps from `x` to `y`; between two points it is at the later one's height, so that it never says too few."""
+    line = go.Scatter(x=frame[x], y=frame[y], mode="lines+markers", line={"color": BLUE, "shape": "vh"})
     return laid_out(go.Figure(line), x=x_title, y=y_title, height=240)
 
 

@@ -56,10 +56,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "drifted": ("Drift > {limit} ms", "漂移 > {limit} ms"),
     "not_sure": ("Meter not sure", "无法确定"),
     "overview_rest": (
-        "Latency p50 {p50}, p99 {p99}; drift was measured in {measured} of the videos; {cancelled} cancelled. "
-        "Small figures: change against as long a time before.",
-        "延迟 p50 {p50}，p99 {p99}；{measured} 的视频测得漂移；{cancelled} 个已取消。小字为与此前同样长的时间相比的变化。",
+        "Latency p50 {p50}, p99 {p99}; drift was measured in {measured} of the videos; {cancelled} cancelled.",
+        "延迟 p50 {p50}，p99 {p99}；{measured} 的视频测得漂移；{cancelled} 个已取消。",
     ),
+    "small_figures": ("Small figures: change against as long a time before.", "小字为与此前同样长的时间相比的变化。"),
+    "rest_ended_well": ("Others that ended well", "其余成功"),
     "nothing_before": ("Nothing is known of the time before: no change is shown.", "此前没有数据，因此不显示变化。"),
     "over_time": ("Over time", "随时间变化"),
     "by_stage": ("Time by stage (ms)", "各阶段耗时（毫秒）"),
@@ -82,6 +83,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "ms late.",
         "正值表示声音滞后。约超前 45 毫秒或滞后 125 毫秒时可被察觉（ITU-R BT.1359）；EBU R37 允许超前 40 毫秒、滞后 60 毫秒。",
     ),
+    "usual": ("usual (ms)", "通常（毫秒）"),
+    "too_few_like_it": ("Too few requests like it to say which times are usual.", "相似的请求太少，无法判断通常的耗时。"),
     "what_happened": ("What happened", "发生了什么"),
     "no_spans": (
         "No span of this trace was found: it was sampled away, or has not arrived yet.",
@@ -138,6 +141,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "analysing": ("Analysing…", "正在分析……"),
     "nothing_with": ("No request has {outcome}.", "没有请求含有 {outcome}。"),
     "more_sentences": ("{count} more findings", "另有 {count} 条结论"),
+    "adjusted_for_many": ("adjusted for {count} fields, listed below", "已对 {count} 个字段调整，见下表"),
     "simpson": (
         "{parameter}: raw and adjusted point to different sides; what turns it is {by}.",
         "{parameter}：未调整与调整后的方向相反；改变方向的是 {by}。",
@@ -158,7 +162,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Draw a box around the bad requests, or write a filter for them: what differs in them from the rest comes below.",
         "框选有问题的请求，或为其写一个筛选条件：它们与其余请求的差异将显示在下方。",
     ),
-    "fields_asked": ("Fields compared", "比较的字段"),
+    "compared": (
+        "{bad} requests asked about, {rest} others; {fields} fields compared.",
+        "所选请求 {bad} 个，其余 {rest} 个；比较了 {fields} 个字段。",
+    ),
     "examples": ("Examples", "例子"),
     "counterexamples": ("With it, but not bad", "同样取值但没有问题"),
     # failures
@@ -173,6 +180,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "load": ("Load (requests a minute)", "负载（每分钟请求数）"),
     "target": ("Target (s, 95 % of the requests)", "目标（秒，95 % 的请求）"),
     "replicas": ("Replicas", "副本数"),
+    "seen_rate": ("Requests a minute, seen", "实际每分钟请求数"),
+    "seen_replicas": ("Replicas, seen", "实际副本数"),
+    "seen_utilisation": ("Busy", "忙碌比例"),
+    "seen_waiting": ("Share that waits", "需等待的比例"),
+    "no_device_seconds": ("No request says how long it used the device (device_s).", "没有请求记录设备用时（device_s）。"),
     "service_times": ("Service times by setting (s)", "各设置的服务时间（秒）"),
     "device_cost": ("Seconds of the device for a second of video", "每秒视频所需的设备秒数"),
     # compare

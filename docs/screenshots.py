@@ -3,7 +3,7 @@
     python -m docs.screenshots [--data FOLDER] [--out FOLDER] [--pages overview,why] [--dark] [--language zh]
 
 The pages over many requests draw an invented service of 2,400 requests in which host h3 lets the sound drift
-(tests/planted_incidents.py). The request, compare and generate pages need a request with its video: they draw the data folder
+(tests/planted_incidents.py); the page of parameters draws rows in which few steps do (tests/planted.py). The request, compare and generate pages need a request with its video: they draw the data folder
 (default: the user's own; `make demo` fills it), and are left out where it holds none.
 """
 
@@ -31,15 +31,16 @@ from analytics.stores.base import Range
 from analytics.stores.local import LocalStore
 from serve.settings import Settings
 from sonoscope.console import command
+from tests.planted import planted
 from tests.planted_incidents import incident
 
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 WIDTH, HEIGHT, TALLEST = 1280, 800, 1500
 BIGGEST = 250_000
 """Bytes of a picture in the repository."""
-PLANTED: dict[str, dict[str, str]] = {
+PARAMETERS = {"parameters": {"parameter": "inference_steps"}}
+INCIDENT: dict[str, dict[str, str]] = {
     "overview": {},
-    "parameters": {"parameter": "dynamic_scale"},
     "why": {"bad": "audio_drift_ms > 100.0"},
     "failures": {},
     "capacity": {},
@@ -124,11 +125,13 @@ def main() -> None:
     theme = ["--theme.base=dark"] if asked.dark else ["--theme.base=light"]
     wanted = set(asked.pages.split(",")) - {""}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        rows = Path(folder) / "rows.parquet"
-        incident("host", 2400).frame.to_parquet(rows)
+        bad_host, few_steps = (Path(folder) / f"{name}.parquet" for name in ("bad_host", "few_steps"))
+        incident("host", 2400).frame.to_parquet(bad_host)
+        planted(3000).to_parquet(few_steps)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        for file, data, pages in ((rows, Path(folder), PLANTED), (None, asked.data, views(asked.data))):
+        here = Path(folder)
+        for file, data, pages in ((bad_host, here, INCIDENT), (few_steps, here, PARAMETERS), (None, asked.data, views(asked.data))):
             pages = {name: words for name, words in pages.items() if not wanted or name in wanted}
             if not pages:
                 continue

@@ -15,6 +15,7 @@ from telemetry import fields
 
 LOADS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Multiples of the asked load that the curve shows."""
+_SHAPES = {"rate": "{:.3g}", "replicas": "{:.0f}", "utilisation": "{:.1%}", "waiting": "{:.1%}"}
 
 
 def page(desk: Desk) -> None:
@@ -35,16 +36,18 @@ def page(desk: Desk) -> None:
     if found.observed:
         columns = st.columns(len(found.observed))
         for column, (name, value) in zip(columns, found.observed.items(), strict=True):
-            column.metric(name, f"{value:.3g}")
+            column.metric(desk.t(f"seen_{name}"), _SHAPES[name].format(value))
     if found.estimate is not None:
         needed = pd.DataFrame(
             {"load": load * times, "replicas": capacity(frame, load * times, target, stage=stage).estimate} for times in LOADS
         )
         chart(desk, "replicas", figures.steps(needed, "load", "replicas", desk.t("load"), desk.t("replicas")), needed)
-    st.subheader(desk.t("service_times"))
-    table(desk, "service_times", _rows(service_times(frame)))
-    st.subheader(desk.t("device_cost"))
-    table(desk, "cost", _rows(cost(frame)))
+    table(desk, "service_times", _rows(service_times(frame)), title=desk.t("service_times"))
+    if frame["device_s"].notna().any():
+        table(desk, "cost", _rows(cost(frame)).drop(columns=["median_s", "p95_s"], errors="ignore"), title=desk.t("device_cost"))
+    else:
+        st.subheader(desk.t("device_cost"), anchor=False)
+        st.caption(desk.t("no_device_seconds"))
 
 
 def _rows(found: tuple[StageTime, ...]) -> pd.DataFrame:

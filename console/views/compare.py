@@ -59,5 +59,6 @@ def _sheet(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str], columns:
         return
     columns = min(columns, 4, len(clips))
     lines = -(-len(clips) // columns)
-    sheet = contact_sheet(clips, columns=columns, play=desk.t("play"), moment=desk.t("moment"))
+    dark = "dark" in (st.context.theme.type, st.get_option("theme.base"))
+    sheet = contact_sheet(clips, columns=columns, play=desk.t("play"), moment=desk.t("moment"), dark=dark)
     st.iframe(sheet, height=60 + lines * (820 // columns + 90))

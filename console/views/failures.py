@@ -11,6 +11,8 @@ from console import figures
 from console.desk import Desk
 from console.table import chart, table
 
+_SHARE = {"share": st.column_config.NumberColumn(format="percent")}
+
 
 def page(desk: Desk) -> None:
     """Draws the page."""
@@ -26,22 +28,26 @@ def page(desk: Desk) -> None:
         return
     left, right = st.columns(2)
     with left:
-        st.subheader(desk.t("errors_over_time"))
         over_time = _over_time(found)
-        chart(desk, "errors_over_time", figures.stacked(over_time, "at", "count", "error_type", desk.t("failed")), over_time)
+        figure = figures.stacked(over_time, "at", "count", "error_type", desk.t("failed"))
+        chart(desk, "errors_over_time", figure, over_time, title=desk.t("errors_over_time"))
     with right:
-        st.subheader(desk.t("top_errors"))
-        table(desk, "types", pd.DataFrame(found.types))
-        st.subheader(desk.t("by_failed_stage"))
-        table(desk, "failed_stages", pd.DataFrame(found.stages))
-    st.subheader(desk.t("spikes_and_values"))
+        types = pd.DataFrame(found.types).rename(columns={"value": "error_type"})
+        table(desk, "types", types, title=desk.t("top_errors"), column_config=_SHARE)
+        stages = pd.DataFrame(found.stages).rename(columns={"value": "failed_stage"})
+        table(desk, "failed_stages", stages, title=desk.t("by_failed_stage"), column_config=_SHARE)
+    st.subheader(desk.t("spikes_and_values"), anchor=False)
     said = [one.sentence(desk.language) for one in (*found.spikes, *found.values)]
     for one in said[:12]:
         st.markdown(f"- {one}")
     if not said:
         st.caption(desk.t("nothing_stands_out"))
-    st.subheader(desk.t("messages"))
-    table(desk, "messages", pd.DataFrame([vars(one) for one in found.messages]).astype(str))
+    said_by = [
+        {"n": one.n, "share": one.estimate, "error_type": ", ".join(one.types), "error_message": one.template}
+        for one in found.messages
+    ]
+    if said_by:
+        table(desk, "messages", pd.DataFrame(said_by), title=desk.t("messages"), column_config=_SHARE)
 
 
 def _over_time(found: Failures) -> pd.DataFrame:

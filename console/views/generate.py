@@ -37,7 +37,10 @@ def _form(desk: Desk) -> None:
     portrait = st.file_uploader(desk.t("portrait"), type=["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"], key="portrait")
     audio = st.file_uploader(desk.t("audio"), type=["wav", "mp3", "flac", "ogg", "m4a", "aac", "opus"], key="audio")
     shown, hidden = fields.PARAMETERS[:4], fields.PARAMETERS[4:]
-    values = {field.name: parameter(field) for field in shown}
+    values: dict[str, Any] = {}
+    for number, column in enumerate(st.columns(2)):
+        with column:
+            values |= {field.name: parameter(field) for field in shown[number::2]}
     with st.expander(desk.t("more_parameters")):
         values |= {field.name: parameter(field) for field in hidden}
     values = {name: value for name, value in values.items() if value is not None}

@@ -24,27 +24,31 @@ def _live(desk: Desk) -> None:
     _numbers(desk, found)
     left, right = st.columns(2)
     with left:
-        names = {"ok": desk.t("ended_well"), "failed": desk.t("failed"), "drifted": desk.t("drifted", limit=f"{DRIFT_MS:g}")}
+        limit = f"{DRIFT_MS:g}"
+        names = {"ok": desk.t("rest_ended_well"), "failed": desk.t("failed"), "drifted": desk.t("drifted", limit=limit)}
         over_time = found.over_time.to_pandas()
-        st.subheader(desk.t("over_time"))
-        chart(desk, "over_time", figures.bars_over_time(over_time, names, desk.t("requests")), over_time)
-        st.subheader(desk.t("by_stage"))
-        stages = found.stages.to_pandas().rename(columns={"stage": desk.t("stage")})
-        table(desk, "stages", stages.round(1))
+        figure = figures.bars_over_time(over_time, names, desk.t("requests"))
+        chart(desk, "over_time", figure, over_time, title=desk.t("over_time"))
     with right:
-        st.subheader("audio_drift_ms")
         drift = found.drift.to_pandas()
         if drift.empty:
+            st.subheader("audio_drift_ms", anchor=False)
             st.info(desk.t("nothing_measured"))
         else:
-            beyond = desk.t("beyond", limit=f"{DRIFT_MS:g}")
-            chart(desk, "drift", figures.histogram(drift, DRIFT_MS, "ms", desk.t("requests"), beyond), drift)
-        st.subheader(desk.t("top_errors"))
+            figure = figures.histogram(drift, DRIFT_MS, "ms", desk.t("requests"), desk.t("beyond", limit=limit))
+            chart(desk, "drift", figure, drift, title="audio_drift_ms")
+    left, right = st.columns(2)
+    with left:
+        stages = found.stages.to_pandas().rename(columns={"stage": desk.t("stage")})
+        table(desk, "stages", stages.round(1), title=desk.t("by_stage"))
+    with right:
         errors = found.errors.to_pandas()
         if errors.empty:
+            st.subheader(desk.t("top_errors"), anchor=False)
             st.success(desk.t("no_errors"))
         else:
-            table(desk, "errors", errors, column_config={"share": st.column_config.NumberColumn(format="percent")})
+            formats = {"share": st.column_config.NumberColumn(format="percent")}
+            table(desk, "errors", errors, title=desk.t("top_errors"), column_config=formats)
 
 
 def _numbers(desk: Desk, found: Health) -> None:
@@ -61,9 +65,8 @@ def _numbers(desk: Desk, found: Health) -> None:
     columns[3].metric(desk.t("drifted", limit=f"{DRIFT_MS:g}"), _percent(now.drifted), _points(now, before, "drifted"), "inverse")
     columns[4].metric(desk.t("not_sure"), _percent(now.not_sure), _points(now, before, "not_sure"), "off")
     p50, p99 = _seconds(now.latency_p50_s), _seconds(now.latency_p99_s)
-    st.caption(desk.t("overview_rest", p50=p50, p99=p99, measured=_percent(now.measured), cancelled=now.cancelled))
-    if before is None:
-        st.caption(desk.t("nothing_before"))
+    rest = desk.t("overview_rest", p50=p50, p99=p99, measured=_percent(now.measured), cancelled=now.cancelled)
+    st.caption(f"{rest} {desk.t('nothing_before' if before is None else 'small_figures')}")
 
 
 def _percent(share: float | None) -> str:

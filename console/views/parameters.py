@@ -9,6 +9,7 @@ from analytics.points import grid, points
 from analytics.questions.effects import Effect
 from analytics.questions.report import OutcomeReport, analyze, columns_needed
 from analytics.questions.schema import Schema
+from analytics.questions.sentences import adjusted
 from analytics.questions.wording import effect_sentence, recommendation_sentence, sentences
 from console import figures
 from console.address import choose, go
@@ -18,6 +19,8 @@ from console.table import chart, table
 DOTS = 4_000
 """Dots of the scatter plot: enough to see the shape, few enough to be clicked."""
 
+LISTED = 3
+"""More fields that a sentence is adjusted for are counted there, not listed."""
 FIRST = 4
 """Sentences above the fold, the surest first."""
 
@@ -55,13 +58,12 @@ def page(desk: Desk) -> None:
             _grid(desk, parameter, partner, outcome)
         else:
             _scatter(desk, found, effect)
-    st.subheader(desk.t("side_by_side"))
-    table(desk, "effects", _effects(found))
+    table(desk, "effects", _effects(found), title=desk.t("side_by_side"))
     _tradeoff(desk, found)
 
 
 def _sentences(desk: Desk, found: OutcomeReport) -> None:
-    said = sentences(found, language=desk.language)
+    said = [_shorter(desk, one, found) for one in sentences(found, language=desk.language)]
     st.markdown("\n".join(f"- {one}" for one in said[:FIRST]))
     if said[FIRST:]:
         with st.expander(desk.t("more_sentences", count=len(said) - FIRST)):
@@ -71,45 +73,56 @@ def _sentences(desk: Desk, found: OutcomeReport) -> None:
             st.warning(desk.t("simpson", parameter=one.parameter, by=one.simpson_by or "–"), icon=":material/swap_vert:")
 
 
+def _shorter(desk: Desk, sentence: str, found: OutcomeReport) -> str:
+    """The sentence with the number of the fields it was adjusted for in place of their names: those are in the table below."""
+    for effect in found.effects:
+        if len(effect.adjusted_for) > LISTED:
+            listed = adjusted(effect.adjusted_for, desk.language)
+            sentence = sentence.replace(listed, desk.t("adjusted_for_many", count=len(effect.adjusted_for)))
+    return sentence
+
+
 def _levels(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
-    st.subheader(desk.t("by_level", parameter=effect.parameter))
+    title = desk.t("by_level", parameter=effect.parameter)
     if not effect.levels:
+        st.subheader(title, anchor=False)
         st.info(effect_sentence(effect, desk.language))
         return
     rows = pd.DataFrame(
         {"level": one.level, "n": one.n, "estimate": one.estimate, "low": one.interval[0], "high": one.interval[1]}
         for one in effect.levels
     )
-    chart(desk, "levels", figures.levels(rows, effect.parameter, f"{found.column.name} ({effect.unit})"), rows)
+    chart(desk, "levels", figures.levels(rows, effect.parameter, f"{found.column.name} ({effect.unit})"), rows, title=title)
 
 
 def _scatter(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
-    st.subheader(desk.t("each_request"))
     with desk.view() as view:
         rows, count = points(view, desk.where, [effect.parameter, found.column.name], DOTS)
     frame = rows.to_pandas()
     step = next((one.at for one in found.thresholds if one.parameter == effect.parameter), None)
     figure = figures.scatter(frame, effect.parameter, found.column.name, step)
-    event = chart(desk, "scatter", figure, frame, on_select="rerun", selection_mode="points")
-    st.caption(desk.t("dots", shown=len(frame), all=count))
+    event = chart(
+        desk, "scatter", figure, frame, title=desk.t("each_request"),
+        note="" if len(frame) == count else desk.t("dots", shown=f"{len(frame):,}", all=f"{count:,}"),
+        on_select="rerun", selection_mode="points",
+    )  # fmt: skip
     if event.selection.points:
         go("request", request=event.selection.points[0]["customdata"][0])
 
 
 def _grid(desk: Desk, x: str, y: str, outcome: str) -> None:
-    st.subheader(desk.t("pair", x=x, y=y))
     with desk.view() as view:
         cells = grid(view, desk.where, x, y, outcome).to_pandas()
-    chart(desk, "grid", figures.heatmap(cells, x, y, outcome), cells)
+    chart(desk, "grid", figures.heatmap(cells, x, y, outcome), cells, title=desk.t("pair", x=x, y=y))
 
 
 def _effects(found: OutcomeReport) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "parameter": one.parameter, "n": one.n, "verdict": one.verdict, "from": one.low, "to": one.high, "unit": one.unit,
-            "raw": one.raw, "raw_low": (one.raw_interval or (None, None))[0], "raw_high": (one.raw_interval or (None, None))[1],
+            "parameter": one.parameter, "verdict": one.verdict, "from": one.low, "to": one.high, "unit": one.unit,
             "adjusted": one.estimate, "low": (one.interval or (None, None))[0], "high": (one.interval or (None, None))[1],
-            "q": one.q, "simpson": one.simpson, "adjusted_for": ", ".join(one.adjusted_for),
+            "raw": one.raw, "raw_low": (one.raw_interval or (None, None))[0], "raw_high": (one.raw_interval or (None, None))[1],
+            "n": one.n, "q": one.q, "simpson": one.simpson, "adjusted_for": ", ".join(one.adjusted_for),
         }
         for one in found.effects
     )  # fmt: skip
@@ -118,9 +131,6 @@ def _effects(found: OutcomeReport) -> pd.DataFrame:
 def _tradeoff(desk: Desk, found: OutcomeReport) -> None:
     if found.tradeoff is None:
         return
-    st.subheader(desk.t("tradeoff", cost=found.tradeoff.cost, quality=found.tradeoff.quality))
-    if found.recommendation is not None:
-        st.success(recommendation_sentence(found.recommendation, found.unit, "s", desk.language), icon=":material/recommend:")
     chosen = found.recommendation.settings if found.recommendation else None
     rows = pd.DataFrame(
         {
@@ -131,4 +141,8 @@ def _tradeoff(desk: Desk, found: OutcomeReport) -> None:
         }
         for one in found.tradeoff.settings
     )  # fmt: skip
-    chart(desk, "tradeoff", figures.tradeoff(rows, found.tradeoff.cost, found.tradeoff.quality), rows)
+    title = desk.t("tradeoff", cost=found.tradeoff.cost, quality=found.tradeoff.quality)
+    chart(desk, "tradeoff", figures.tradeoff(rows, found.tradeoff.cost, found.tradeoff.quality), rows, title=title)
+    if found.recommendation is not None:
+        said = recommendation_sentence(found.recommendation, found.unit, "s", desk.language)
+        st.success(_shorter(desk, said, found), icon=":material/recommend:")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -79,7 +78,8 @@ def _verdict(desk: Desk, record: Record) -> None:
     columns = st.columns(5)
     columns[0].metric("status", row.get("status", "–"))
     columns[1].metric("audio_offset_ms", drift, help=desk.t("offset_help"))
-    columns[2].metric("sync_confidence", _number(row.get("sync_confidence"), "{:.2f}"), row.get("sync_reason"), "off")
+    confidence = _number(row.get("sync_confidence"), "{:.2f}")
+    columns[2].metric("sync_confidence", confidence, row.get("sync_reason"), "off", delta_arrow="off")
     columns[3].metric("duration_drift_ms", _number(row.get("duration_drift_ms"), "{:+.0f} ms"))
     columns[4].metric("latency_s", _number(row.get("latency_s"), "{:.2f} s"))
     for code in row.get("advice") or []:
@@ -89,8 +89,9 @@ def _verdict(desk: Desk, record: Record) -> None:
 
 
 def _time_line(desk: Desk, record: Record, usual: list[Baseline]) -> None:
-    st.subheader(desk.t("what_happened"))
+    title = desk.t("what_happened")
     if not record.spans:
+        st.subheader(title, anchor=False)
         st.info(desk.t("no_spans"))
         return
     origin = min(span.start_ns for span in record.spans)
@@ -102,15 +103,23 @@ def _time_line(desk: Desk, record: Record, usual: list[Baseline]) -> None:
     events = pd.DataFrame(
         [{"at_ms": (event_ns(event) - origin) / 1e6, "text": _words(event)} for event in record.events], columns=["at_ms", "text"]
     )
-    chart(desk, "waterfall", figures.waterfall(spans, events, "ms"), spans)
+    chart(desk, "waterfall", figures.waterfall(spans, events, "ms"), spans, title=title)
     for one in usual:
         if one.verdict in ("slow", "fast"):
             st.warning(one.sentence, icon=":material/timer:")
-    table(desk, "baselines", pd.DataFrame([asdict(one) | {"verdict": one.verdict} for one in usual]).round(1))
+    known = [one for one in usual if one.verdict != "too few"]
+    if not known:
+        st.caption(desk.t("too_few_like_it"))
+        return
+    rows = [
+        {"stage": one.stage, "ms": one.ms, desk.t("usual"): f"{one.low_ms:.0f}–{one.high_ms:.0f}", "n": one.n,
+         "verdict": one.verdict} for one in known
+    ]  # fmt: skip
+    table(desk, "baselines", pd.DataFrame(rows))
 
 
 def _parameters(desk: Desk, record: Record) -> None:
-    st.subheader(desk.t("what_was_asked"))
+    st.subheader(desk.t("what_was_asked"), anchor=False)
     parts: tuple[Any, ...] = ("parameter", "outcome", "identity")
     for tab, part in zip(st.tabs([desk.t(f"kind_{part}") for part in parts]), parts, strict=True):
         with tab:

@@ -53,8 +53,9 @@ def _select(desk: Desk, x: str, y: str) -> None:
     with desk.view() as view:
         rows, count = points(view, desk.where, [x, y], DOTS)
     frame = rows.to_pandas()
-    event = chart(desk, "box", figures.scatter(frame, x, y, None), frame, on_select="rerun", selection_mode="box")
-    st.caption(desk.t("dots", shown=len(frame), all=count))
+    note = desk.t("dots", shown=f"{len(frame):,}", all=f"{count:,}")
+    figure = figures.scatter(frame, x, y, None).update_layout(dragmode="select", height=260)
+    event = chart(desk, "box", figure, frame, note=note, on_select="rerun", selection_mode="box")
     if event.selection.box:
         box = event.selection.box[0]
         made = " && ".join(
@@ -75,17 +76,16 @@ def _contrast(desk: Desk, bad: Filter) -> Contrast:
 
 
 def _explanations(desk: Desk, found: Contrast) -> None:
-    first, second, third = st.columns(3)
-    first.metric(desk.t("bad_ones"), found.n_in)
-    second.metric(desk.t("the_rest"), found.n_out)
-    third.metric(desk.t("fields_asked"), found.fields)
     st.markdown(f"**{found.sentence(desk.language)}**")
-    for warning in found.warnings:
-        st.caption(f"⚠ {warning}")
+    notes = [desk.t("compared", bad=f"{found.n_in:,}", rest=f"{found.n_out:,}", fields=found.fields)]
+    st.caption("  \n".join([*notes, *(f"⚠ {warning}" for warning in found.warnings)]))
     shown = [one for one in found.differences if one.role == "explanation"][:SHOWN]
     for number, one in enumerate(shown):
         with st.container(border=True):
-            st.markdown(one.sentence(desk.language))
+            if number:
+                st.markdown(one.sentence(desk.language))
+            else:
+                st.markdown(f"**{one.what}**")
             left, right = st.columns([3, 2])
             with left:
                 rows = pd.DataFrame({"group": [desk.t("bad_ones"), desk.t("the_rest")], "share": [one.share_in, one.share_out]})
@@ -98,7 +98,8 @@ def _explanations(desk: Desk, found: Contrast) -> None:
 def _examples(desk: Desk, one: Difference, number: int) -> None:
     for kind, ids in (("examples", one.examples[:3]), ("counterexamples", one.counterexamples[:3])):
         if ids:
-            st.caption(desk.t(kind))
-        for id in ids:
-            if st.button(id, key=f"{kind}-{number}-{id}", type="tertiary"):
-                go("request", request=id)
+            with st.container(horizontal=True, gap="small"):
+                st.caption(desk.t(kind))
+                for id in ids:
+                    if st.button(f"…{id[-6:]}", key=f"{kind}-{number}-{id}", type="tertiary", help=id):
+                        go("request", request=id)

@@ -46,7 +46,7 @@ def test_without_a_range_everything_is_now_and_nothing_before(busy: Service) -> 
     assert found.now.not_sure == pytest.approx(1 / 95)
     assert found.errors.to_pylist() == [{"error_type": "out_of_memory", "failed_stage": "run_inference", "count": 5, "share": 0.05}]
     assert {row["from_ms"]: row["count"] for row in found.drift.to_pylist()} == {20.0: 50, 140.0: 45}
-    assert sum(row["ok"] + row["failed"] for row in found.over_time.to_pylist()) == 100
+    assert sum(row["ok"] + row["failed"] + row["drifted"] for row in found.over_time.to_pylist()) == 100
 
 
 def test_a_filter_narrows_everything(busy: Service) -> None:

@@ -111,12 +111,12 @@ def generate(page: Page, url: str) -> str:
     portrait, audio = (page.locator('input[type="file"]').nth(number) for number in range(2))
     portrait.set_input_files(PORTRAIT)
     audio.set_input_files(SPEECH["zh"])
-    small = page.get_by_label("min_resolution (px)").first
+    small = page.get_by_role("spinbutton", name="min_resolution (px)")
     small.fill("128")
     small.press("Enter")
     page.get_by_role("button", name="Make the video").click()
     page.get_by_text("The video is there.").wait_for(timeout=90_000)
-    assert page.locator("video").count() == 1
+    page.locator("video").wait_for()
     page.get_by_role("button", name="Open its record").click()
     page.wait_for_url("**/request?*request=*")
     return page.url.split("request=")[1].split("&")[0]

@@ -4,10 +4,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install servers demo up down test check bench lock clean
+.PHONY: help install packages servers demo up down test check bench screenshots lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: .venv/.installed ## everything into .venv, at the versions of requirements.lock
 
@@ -19,6 +19,12 @@ install: .venv/.installed ## everything into .venv, at the versions of requireme
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+
+packages: ## Debian's packages that some tests want: a browser, Chinese letters, promtool (as root; elsewhere it says what to do)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk prometheus) >/dev/null 2>&1 \
+	    || echo "Some of chromium, fonts-noto-cjk, prometheus could not be installed: tests that want them will say so."; \
+	else echo "For the browser tests and promtool: apt install chromium fonts-noto-cjk prometheus"; fi
 
 servers: install ## fetch the real servers that some tests want (once; says what it skipped and why)
 	$(BIN)/python tests/servers/fetch.py
@@ -42,6 +48,9 @@ check: install ## lint, format and types
 
 bench: install ## the benchmarks: each prints ratios
 	@for name in bench/[a-z]*.py; do m=$${name%.py}; echo "== $$m"; $(BIN)/python -m $${m//\//.} $(ARGS) || exit 1; done
+
+screenshots: install ## pictures of the console for its page in docs (needs chromium, and the video of a `make demo`)
+	$(BIN)/python -m docs.screenshots $(ARGS)
 
 lock: ## requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from analytics.columns import vocabulary
 from analytics.filters import Filter
 from analytics.filters.sql import quoted
 from analytics.requests import Joined
@@ -27,6 +29,18 @@ def points(view: Joined, where: Filter | None, columns: Sequence[str], most: int
     # By a hash of the id: the same dots at every drawing, so that nothing jumps while rows come in.
     order = "ORDER BY hash(request_id) LIMIT $most" if count > most else "LIMIT $most"
     return view.rows(f"SELECT {listed} FROM chosen WHERE {there} {order}", {"most": most}), int(count)
+
+
+def inside(bounds: Mapping[str, tuple[float, float]]) -> str:
+    """The filter for what lies within these bounds, by column. Those of whole numbers move inwards to the next whole number."""
+    known = {column.column: column.dtype for column in vocabulary().values()}
+    parts: list[str] = []
+    for name, (low, high) in bounds.items():
+        if known.get(name) == "int":
+            parts.append(f"{name} >= {math.ceil(low)} && {name} <= {math.floor(high)}")
+        else:
+            parts.append(f"{name} >= {low:.6g} && {name} <= {high:.6g}")
+    return " && ".join(parts)
 
 
 def grid(view: Joined, where: Filter | None, x: str, y: str, outcome: str) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What stands beside a request's video: how the mouth follows the speech, and the good request that is most like it."""
+"""What stands beside a request's video: the mouth against the speech, the good request most like it, what people said of it."""
 
 from __future__ import annotations
 
@@ -53,3 +53,23 @@ def good_twin(desk: Desk, record: Record) -> None:
         st.video(video)
     if st.button(desk.t("open_twin"), key="open-twin"):
         go("request", request=found.twin)
+
+
+def judgement(desk: Desk, record: Record) -> None:
+    """Thumbs and a comment; the newest judgement counts."""
+    given = [event for event in record.events if event["event_type"] == "user_score"]
+    if given:
+        last = given[-1]
+        st.caption(desk.t("judged", score=f"{last['user_score']:+d}", comment=last.get("user_comment") or "–"))
+    if not (desk.viewer.may("score") and record.finished):
+        return
+    with st.form("judge", border=False):
+        thumb = st.feedback("thumbs", key="thumb")
+        comment = st.text_input(desk.t("comment"), key="comment")
+        if st.form_submit_button(desk.t("judge")) and thumb is not None:
+            try:
+                service.score(record.request["request_id"], 1 if thumb else -1, comment or None)
+            except service.ServiceError as error:
+                st.error(str(error))
+            else:
+                st.toast(desk.t("thanks"))

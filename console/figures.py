@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -71,7 +72,7 @@ def waterfall(spans: pd.DataFrame, events: pd.DataFrame, x: str) -> go.Figure:
             x=events["at_ms"], y=lane, mode="markers", marker={"symbol": "line-ns-open", "size": 14, "color": ORANGE},
             customdata=events["text"], hovertemplate="%{x:.1f} ms %{customdata}<extra></extra>",
         )  # fmt: skip
-    end = float((spans["start_ms"] + spans["ms"]).max())
+    end = float(np.max(np.asarray(spans["start_ms"]) + np.asarray(spans["ms"])))
     figure.update_xaxes(range=[-0.02 * end, 1.12 * end])  # room for the text behind a short last bar
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(showlegend=False)
@@ -128,7 +129,8 @@ def tradeoff(frame: pd.DataFrame, cost: str, quality: str) -> go.Figure:
     """Settings by `cost` and `quality` with intervals; the darker, the surer it is on the front; the recommended one is marked."""
     dots = go.Scatter(
         x=frame["cost"], y=frame["quality"], mode="markers",
-        marker={"size": 11, "color": frame["on_front"], "colorscale": "Blues", "cmin": 0, "cmax": 1, "line": {"width": 1, "color": GREY}},
+        marker={"size": 11, "color": frame["on_front"], "colorscale": "Blues", "cmin": 0, "cmax": 1,
+                "line": {"width": 1, "color": GREY}},
         error_x={"type": "data", "array": frame["cost_high"] - frame["cost"], "arrayminus": frame["cost"] - frame["cost_low"],
                  "thickness": 1, "color": GREY},
         error_y={"type": "data", "array": frame["high"] - frame["quality"], "arrayminus": frame["quality"] - frame["low"],
@@ -167,7 +169,8 @@ def stacked(frame: pd.DataFrame, x: str, y: str, by: str, title: str) -> go.Figu
     ]
     figure = laid_out(go.Figure(parts), y=title)
     figure.update_layout(barmode="stack", bargap=0.05)
-    if len(frame) and frame.groupby(x)[y].sum().max() < FEW:
+    totals = np.asarray(frame.groupby(x)[y].sum())
+    if totals.size and totals.max() < FEW:
         figure.update_yaxes(dtick=1)  # there is no half of a failure
     return figure
 

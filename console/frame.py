@@ -22,6 +22,7 @@ from console.texts import text
 
 Page = Callable[[Desk], None]
 _NAMES: dict[Language, str] = {"en": "English", "zh": "中文"}
+LOOK_AGAIN_S = 2
 _TIGHT = """<style>
  .stMainBlockContainer { padding: 2.2rem 2.5rem 3rem } .stMainBlockContainer h2 { font-size: 1.7rem; padding: 0 0 .3rem }
  .stMainBlockContainer h3 { font-size: 1.15rem; padding: .2rem 0 } [data-testid="stMetricValue"] { font-size: 1.7rem }
@@ -121,4 +122,15 @@ def _nothing(desk: Desk) -> bool:
     if desk.since_ns is not None and st.button(desk.t("look_at_all")):
         keep("since", "all", "24h")
         st.rerun()
+    st.fragment(_look_again, run_every=LOOK_AGAIN_S)(desk)
     return True
+
+
+def _look_again(desk: Desk) -> None:
+    """Draws the page once the first request is there: without rows no page comes anew by itself."""
+    if desk.board.held().taken_at == desk.held.taken_at:
+        return
+    with desk.view() as view:
+        there = view.count()[0]
+    if there:
+        st.rerun()

@@ -3,8 +3,9 @@
     python -m docs.screenshots [--data FOLDER] [--out FOLDER] [--pages overview,why] [--dark] [--language zh]
 
 The pages over many requests draw an invented service of 2,400 requests in which host h3 lets the sound drift
-(tests/planted_incidents.py); the page of parameters draws rows in which few steps do (tests/planted.py). The request, compare and generate pages need a request with its video: they draw the data folder
-(default: the user's own; `make demo` fills it), and are left out where it holds none.
+(tests/planted_incidents.py); the page of parameters draws rows in which few steps do (tests/planted.py). The request, compare and
+generate pages need a request with its video: they draw the data folder (default: the user's own; `make demo` fills it), and are
+left out where it holds none.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def page(desk: Desk) -> None:
         )
         chart(desk, "replicas", figures.steps(needed, "load", "replicas", desk.t("load"), desk.t("replicas")), needed)
     table(desk, "service_times", _rows(service_times(frame)), title=desk.t("service_times"))
-    if frame["device_s"].notna().any():
+    if pd.notna(frame["device_s"]).to_numpy().any():
         table(desk, "cost", _rows(cost(frame)).drop(columns=["median_s", "p95_s"], errors="ignore"), title=desk.t("device_cost"))
     else:
         st.subheader(desk.t("device_cost"), anchor=False)

@@ -14,7 +14,7 @@ from console import figures, service
 from console.address import keep, write
 from console.data import store
 from console.desk import Desk
-from console.evidence import good_twin, sync_curve
+from console.evidence import good_twin, judgement, sync_curve
 from console.links import links
 from console.table import chart, table
 from console.widgets import advice_words
@@ -45,7 +45,7 @@ def page(desk: Desk) -> None:
         _video(desk, record)
         if record.finished:
             sync_curve(desk, record)
-        _judge(desk, record)
+        judgement(desk, record)
     if record.finished:
         with st.expander(desk.t("good_twin"), expanded=bool(record.request.get("error_type"))):
             good_twin(desk, record)
@@ -135,26 +135,6 @@ def _video(desk: Desk, record: Record) -> None:
         st.info(desk.t("no_video"))
         return
     st.video(found)
-
-
-def _judge(desk: Desk, record: Record) -> None:
-    """Thumbs and a comment; the newest judgement counts."""
-    given = [event for event in record.events if event["event_type"] == "user_score"]
-    if given:
-        last = given[-1]
-        st.caption(desk.t("judged", score=f"{last['user_score']:+d}", comment=last.get("user_comment") or "–"))
-    if not (desk.viewer.may("score") and record.finished):
-        return
-    with st.form("judge", border=False):
-        thumb = st.feedback("thumbs", key="thumb")
-        comment = st.text_input(desk.t("comment"), key="comment")
-        if st.form_submit_button(desk.t("judge")) and thumb is not None:
-            try:
-                service.score(record.request["request_id"], 1 if thumb else -1, comment or None)
-            except service.ServiceError as error:
-                st.error(str(error))
-            else:
-                st.toast(desk.t("thanks"))
 
 
 def _surrounding(desk: Desk, record: Record) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from analytics.columns import vocabulary
 from analytics.filters import Filter, FilterError, parse
-from analytics.points import points
+from analytics.points import inside, points
 from analytics.questions.contrast import MAX_ROWS, Contrast, contrast
 from analytics.questions.difference import Difference
 from analytics.questions.filtered import columns_of, matching
@@ -58,9 +58,7 @@ def _select(desk: Desk, x: str, y: str) -> None:
     event = chart(desk, "box", figure, frame, note=note, on_select="rerun", selection_mode="box")
     if event.selection.box:
         box = event.selection.box[0]
-        made = " && ".join(
-            f"{name} >= {min(box[axis]):.6g} && {name} <= {max(box[axis]):.6g}" for name, axis in ((x, "x"), (y, "y"))
-        )
+        made = inside({name: (min(box[axis]), max(box[axis])) for name, axis in ((x, "x"), (y, "y"))})
         if made != st.session_state.get("boxed"):
             st.session_state["boxed"] = made
             keep("bad", made)

@@ -19,10 +19,7 @@ from serve.settings import Settings
 from sonoscope.console import command, environment
 from tests.analytics.conftest import SECOND, START
 from tests.analytics.conftest import Service as Writer
-from tests.service.conftest import PORTRAIT, SPEECH, Service, service
-
-__all__ = ["service"]
-"""The fixture, which lies in another folder."""
+from tests.service.conftest import PORTRAIT, SPEECH, Service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -31,6 +28,7 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chro
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.service,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (apt install chromium)"),
     pytest.mark.timeout(240),
 ]
@@ -146,9 +144,7 @@ def plays(page: Page) -> None:
 
 def scored(page: Page, service: Service, request_id: str) -> None:
     """A thumb and a comment become a judgement that the record holds and the page shows."""
-    page.get_by_test_id("stButtonGroup").get_by_role("radio").first.or_(
-        page.get_by_test_id("stButtonGroup").get_by_role("button").first
-    ).click()
+    page.get_by_test_id("stFeedback").get_by_role("radio").first.click()
     page.get_by_label("Comment").fill("lips are late")
     page.get_by_role("button", name="Send the judgement").click()
     page.get_by_text("Noted.").wait_for()
@@ -173,7 +169,7 @@ def seen_by_a_colleague(browser: Browser, link: str, request_id: str) -> None:
     page.get_by_label("Language").first.click()
     page.get_by_role("option", name="中文").click()
     page.get_by_role("heading", name="发生了什么").wait_for()
-    assert "lang=zh" in page.url
+    page.wait_for_url("**lang=zh*")
     context.close()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -84,12 +85,16 @@ def test_without_a_service_generate_says_how_to_start_one(cli: Cli, tmp_path: Pa
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(480)
 def test_up_restarts_what_died_and_down_ends_everything(cli: Cli, tmp_path: Path) -> None:
-    env = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false"}
+    env = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_CONSOLE_PORT": "0"}
     started = cli(tmp_path, "up", "-d", **env)
     assert started.returncode == 0, started.stderr
     run = read_run(tmp_path)
     assert run is not None
+    assert run.console_url is not None
+    assert run.console_url in started.stdout
+    assert httpx.get(f"{run.console_url}/_stcore/health", timeout=30).text == "ok"
     first = psutil.Process(run.children["service"])
     first.kill()
     end = time.monotonic() + 120

@@ -82,10 +82,10 @@ def test_the_mouth_moves_with_the_speech(video: Path) -> None:
     with av.open(str(video)) as container:
         sound = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in container.decode(audio=0)])
     energy = np.array([np.sqrt(np.mean(part**2)) for part in np.array_split(sound, len(openings))])
-    together, backwards = (np.corrcoef(track, energy)[0, 1] for track in (openings, openings[::-1]))
-    # Loudness is only part of what moves a mouth: 0.47 here.
-    assert together > 0.3
-    assert together > backwards + 0.2
+    # Loudness is only part of what moves a mouth: 0.47 here, and nowhere within half a second more.
+    match = {lag: np.corrcoef(openings[15 + lag : len(openings) - 15 + lag], energy[15:-15])[0, 1] for lag in range(-13, 14)}
+    assert abs(max(match, key=lambda lag: match[lag])) <= 2, match
+    assert max(match.values()) > 0.3
 
 
 def test_the_sync_is_measured_and_its_curve_lies_beside_the_video(service: Any, made: dict[str, Any]) -> None:

@@ -220,9 +220,7 @@ def _file_columns(present: list[str]) -> str:
 
 
 @contextmanager
-def _opened(
-    store: LocalStore | Remote, range: Range, details: bool
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool, int]]:
+def _opened(store: LocalStore | Remote, range: Range, details: bool) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool, int]]:
     if isinstance(store, LocalStore):
         with store.open(range) as (connection, snapshot):
             yield connection, False, snapshot.unreadable

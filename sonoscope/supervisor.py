@@ -30,11 +30,19 @@ class AlreadyRunning(Exception):
     """Another `up` works on the same data folder."""
 
 
-def free_port(host: str, wanted: int) -> int:
-    """`wanted`, or a free port for 0. Raises OSError where the wanted one is taken."""
+class PortTaken(Exception):
+    """A port of ours cannot be had; the message names the setting, the port and the way out."""
+
+
+def free_port(setting: str, host: str, wanted: int) -> int:
+    """`wanted`, or a free port for 0. Raises PortTaken where the wanted one cannot be had."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, wanted))
+        try:
+            probe.bind((host, wanted))
+        except OSError as error:
+            way_out = f"SONOSCOPE_{setting.upper()}=0 picks any free one"
+            raise PortTaken(f"{setting} {wanted} on {host}: {error.strerror}; {way_out}") from None
         return probe.getsockname()[1]
 
 
@@ -102,10 +110,10 @@ class Supervisor:
     def __init__(self, settings: Settings, say: Callable[[str], None]):
         self._settings = settings.model_copy(
             update={
-                "port": free_port(settings.host, settings.port),
-                "dashboard_port": free_port("127.0.0.1", settings.dashboard_port) if settings.dashboard else 0,
+                "port": free_port("port", settings.host, settings.port),
+                "dashboard_port": free_port("dashboard_port", "127.0.0.1", settings.dashboard_port) if settings.dashboard else 0,
                 "console": settings.console and console.installed(),
-                "console_port": free_port(settings.console_host, settings.console_port) if settings.console else 0,
+                "console_port": free_port("console_port", settings.console_host, settings.console_port) if settings.console else 0,
             }
         )
         self._say = say

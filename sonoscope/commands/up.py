@@ -13,7 +13,7 @@ import httpx
 from serve.settings import Settings
 from sonoscope.commands.common import err, fail, out, settings
 from sonoscope.run import Run, read_run
-from sonoscope.supervisor import AlreadyRunning, Supervisor, bring_down
+from sonoscope.supervisor import AlreadyRunning, PortTaken, Supervisor, bring_down
 
 READY_S = 180.0
 """A first start on a busy two-core machine took 35 s."""
@@ -31,8 +31,8 @@ def up(*, detach: bool, port: int | None, host: str | None, data_dir: Path | Non
         return
     try:
         supervisor = Supervisor(configured, lambda line: err.print(line))
-    except OSError as error:
-        fail(f"port {configured.port} on {configured.host}: {error.strerror}", "Choose another with --port, or 0 for any free one.")
+    except PortTaken as error:
+        fail(str(error))
     out.print(f"Starting on {supervisor.run.url} (Ctrl-C ends it; logs in {configured.data_dir / 'logs'})")
     try:
         supervisor.serve_forever()

@@ -118,6 +118,9 @@ class Sandbox:
         return Child(ours, bounds.seconds)
 
     def _keeper(self) -> socket.socket:
+        # A child that still ends may hold a dead keeper's socket open: what is sent there is taken and answered by nobody.
+        if self._process is not None and self._process.poll() is not None:
+            self._stop()
         if self._control is None:
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # The environment stays: `down` finds our processes by it. -P: what lies in the working directory is not imported.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ from analytics.stores.mapping import read_mapping
 RANGES: tuple[str, ...] = ("1h", "24h", "7d", "28d", "all")
 """What the range box offers; a link may name any other (`90m`, an ISO time)."""
 
-_TOLD = ("tempo_url", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password", "elasticsearch_api_key",
-         "elasticsearch_ca_file")  # fmt: skip
+_TOLD = ("tempo_url", "tempo_tenant", "elasticsearch_url", "elasticsearch_username", "elasticsearch_password",
+         "elasticsearch_api_key", "elasticsearch_ca_file")  # fmt: skip
 
 
 def data_dir() -> Path:
@@ -40,6 +41,7 @@ def store() -> LocalStore | RemoteStore:
     Raises OSError for an address that is none, ValueError for a bad mapping.
     """
     told: dict[str, Any] = {name: os.environ.get(name.upper()) for name in _TOLD}
+    told["tempo_headers"] = json.loads(os.environ.get("SONOSCOPE_TEMPO_HEADERS", "{}"))
     addresses = Addresses(
         **told, elasticsearch_index=os.environ.get("SONOSCOPE_ELASTICSEARCH_INDEX", Addresses.elasticsearch_index)
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -77,16 +75,6 @@ def waterfall(spans: pd.DataFrame, events: pd.DataFrame, x: str) -> go.Figure:
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(showlegend=False)
     return laid_out(figure, x=x, height=90 + 34 * (len(spans) + 1))
-
-
-def two_lines(frame: pd.DataFrame, x: str, columns: Sequence[tuple[str, str]], x_title: str, y_title: str) -> go.Figure:
-    """Lines over the column `x`; `columns` holds (column, legend)."""
-    colours = (BLUE, ORANGE, GREEN, PURPLE)
-    lines = [
-        go.Scatter(x=frame[x], y=frame[column], name=label, mode="lines", line={"color": colour, "width": 1.6})
-        for (column, label), colour in zip(columns, colours, strict=False)
-    ]
-    return laid_out(go.Figure(lines), x=x_title, y=y_title, height=260)
 
 
 def levels(frame: pd.DataFrame, x: str, y: str) -> go.Figure:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from analytics.columns import vocabulary
 from analytics.filters import Filter, FilterError, parse
+from analytics.moments import moment
 from analytics.requests import Coverage, Joined, from_file, joined
 from analytics.stores.base import Range
 from sonoscope.commands.common import err, fail, out, print_json, settings
@@ -31,7 +31,6 @@ from telemetry.values import rfc3339
 SHOWN = 20
 """Rows of the table in the terminal; all of them with another --format or -o."""
 COLUMNS = ("started_at", "request_id", "status", "inference_steps", "audio_drift_ms", "latency_s", "error_type")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 PIPE_WIDTH = 1000
 FORMATS = ("table", "json", "csv", "parquet")
 
@@ -45,7 +44,10 @@ class Bounds:
 
     def range(self) -> Range:
         """In ns since 1970. Ends the command where a bound is neither a span nor a time."""
-        return Range(*(None if text is None else moment(text) for text in (self.since, self.until)))
+        try:
+            return Range(*(None if text is None else moment(text) for text in (self.since, self.until)))
+        except ValueError as error:
+            fail(str(error))
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,6 @@ def query(expression: str, bounds: Bounds, shape: Shape, *, file: Path | None, d
         fail(error.message, str(error).partition("\n")[2])
     except (duckdb.Error, OSError, ValueError) as error:
         fail(f"the telemetry cannot be read: {error}")
-
-
-def moment(text: str) -> int:
-    """`30m`, `1h`, `7d` before now, or an ISO time (UTC where it names no zone), in ns since 1970."""
-    if span := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
-        at = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: float(span[1])})
-    else:
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            fail(f"{text} is neither a span (30m, 1h, 7d) nor a time (2026-11-22T18:00:00Z)")
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return int(at.timestamp() * 1_000_000) * 1000
 
 
 def parsed(expression: str, range: Range, file: Path | None, data_dir: Path | None) -> Filter:

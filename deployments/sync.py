@@ -39,7 +39,7 @@ class MeasureSync:
         path = self._config.video(context.request_id)
         if not self._config.sync_measure or not sampled(context.request_id, self._config.sync_sample):
             facts = container_facts(path)
-            known = {name: facts[name] for name in ("duration_drift_ms", "frozen_tail_ms")}
+            known = {name: facts[name] for name in ("duration_drift_ms", "frozen_tail_ms", "audio_start_ms")}
             return known | {"sync_reason": "not_sampled" if self._config.sync_measure else "off"}
         found = self._meter.run(path, context)
         if found.face_share is not None:

@@ -21,7 +21,7 @@ from telemetry import fields
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 from telemetry.ids import uuid7
-from telemetry.names import read_synonyms, search_keys
+from telemetry.names import invisible, read_synonyms, search_keys
 from telemetry.record import RequestRecord
 from telemetry.redact import Redactor
 from telemetry.tracing import Telemetry
@@ -128,6 +128,8 @@ class Admission:
                 asset = replace(asset, name=f"\u200b{asset.name}")
             values[f"{name}_hash"] = asset.asset_id
             if asset.name is not None:
+                if hidden := invisible(asset.name):
+                    values["invisible_characters"] = list(dict.fromkeys([*values.get("invisible_characters", []), *hidden]))
                 await asyncio.to_thread(self.note_asset, asset, values["owner_hash"] or "")
                 if self._settings.redact_keep_names:
                     values |= {f"{name}_name": asset.name, f"{name}_keys": search_keys(asset.name, self._synonyms)}

@@ -148,6 +148,7 @@ OUTCOMES: tuple[Field, ...] = (
     _outcome("lip_match", "float", "how well the mouth follows the speech at the best lag, 0 to 1", null=_MEASURED),
     _outcome("duration_drift_ms", "float", "video length minus audio length in the file", "ms", "no file"),
     _outcome("frozen_tail_ms", "float", "unmoving frames at the end under speech", "ms", "not measured"),
+    _outcome("audio_start_ms", "float", "start of the sound after the start of the picture in the file", "ms", "not measured"),
     _outcome("requested_duration_s", "float", "the length that was asked for, where it was corrected", "s", "not corrected"),
     _outcome("video_s", "float", "length of the video stream in the file", "s", "no file"),
     _outcome("audio_s", "float", "length of the audio", "s", "audio not decoded"),
@@ -178,6 +179,10 @@ OUTCOMES: tuple[Field, ...] = (
     ),
     _outcome("queue_wait_ms", "float", "acceptance to start of the work", "ms"),
     _outcome("cache_hit", "bool", "preprocessing came from the cache", null="preprocessing did not run"),
+    _outcome(
+        "invisible_characters", "list", "characters in the names of its files that cannot be seen, as code points (U+200B)",
+        null="none, or no name was sent",
+    ),
     _outcome("clock_skew", "bool", "a wait across processes was negative and was clamped at 0"),
     _outcome("user_score", "int", "a person's judgement: -1, 0 or 1", null="nobody judged"),
     _outcome("user_comment", "str", "a person's words", null="nobody commented"),

@@ -28,6 +28,15 @@ def normalise(name: str) -> str:
     return unicodedata.normalize("NFKC", seen.casefold())
 
 
+def invisible(name: str) -> list[str]:
+    """The characters of a name that nobody sees, as code points (`U+200B`), each once: format characters and controls.
+
+    What joins two emoji is one of them, too: seen or not, a tool that compares names stumbles over it.
+    """
+    hidden = dict.fromkeys(one for one in name if unicodedata.category(one) in ("Cf", "Cc"))
+    return [f"U+{ord(one):04X}" for one in hidden]
+
+
 def search_keys(name: str, synonyms: Synonyms | None = None) -> list[str]:
     """The keys of a file name (with or without a folder and an ending), sorted; empty where it holds no letter and no digit.
 

@@ -52,6 +52,8 @@ class Measured:
     audio_s: float
     video_frames: int
     fps: float
+    audio_start_ms: float = 0.0
+    """Start of the sound after that of the picture, as the container has them."""
     face_share: float | None = None
     """Share of the frames with a face."""
     truncated: bool = False
@@ -65,7 +67,7 @@ class Measured:
 
 
 def container_facts(path: Path) -> dict[str, Any]:
-    """What needs no face: duration_drift_ms, frozen_tail_ms, video_s, audio_s, video_frames, fps.
+    """What needs no face: duration_drift_ms, frozen_tail_ms, video_s, audio_s, video_frames, fps, audio_start_ms.
 
     Raises RequestError(invalid_parameter, field="file") for what is no media file or lacks picture or sound.
     """
@@ -87,6 +89,7 @@ def _container(facts: MediaFacts, tail_ms: float) -> dict[str, Any]:
     return {
         "duration_drift_ms": duration_drift_ms(facts), "frozen_tail_ms": tail_ms, "video_s": facts.video_s,
         "audio_s": facts.audio_s, "video_frames": facts.frames, "fps": facts.fps,
+        "audio_start_ms": (facts.audio_start_s - facts.video_start_s) * 1000.0,
     }  # fmt: skip
 
 

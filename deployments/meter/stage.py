@@ -15,6 +15,7 @@ from telemetry.context import RequestContext
 
 OUTCOMES = (
     "audio_offset_ms", "audio_drift_ms", "sync_confidence", "sync_reason", "lip_match", "duration_drift_ms", "frozen_tail_ms",
+    "audio_start_ms",
 )  # fmt: skip
 """What goes into the request's row; the encoder has already said how long the file is."""
 

@@ -53,6 +53,12 @@ def test_relabelled_frames_make_the_video_longer_than_its_sound(service: Any, tm
 def test_late_sound_starts_late_in_the_file(service: Any, tmp_path: Path) -> None:
     answer = struck(service, "fault: audio_late, late_ms: 120")
     assert facts(service, answer, tmp_path).audio_start_s == pytest.approx(0.12, abs=0.03)
+    assert answer.json()["outcomes"]["audio_start_ms"] == pytest.approx(120, abs=30)
+
+
+def test_invisible_characters_in_a_name_are_named_on_the_record(service: Any) -> None:
+    answer = struck(service, "fault: invisible_characters")
+    assert service.record(answer.json()["request_id"]).request["invisible_characters"] == ["U+200B"]
 
 
 def test_a_cut_tail_shows_as_duration_drift(service: Any) -> None:

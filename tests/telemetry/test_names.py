@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.names import MAX_KEYS, matches, normalise, read_synonyms, search_keys
+from telemetry.names import MAX_KEYS, invisible, matches, normalise, read_synonyms, search_keys
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,17 @@ def test_normalising_twice_changes_nothing_and_a_name_finds_itself(name: str) ->
     assert normalise(normalise(name)) == normalise(name)
     keys = search_keys(name, {})
     assert not keys or matches(name, keys, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("speech.wav", []),
+        ("百灵 1.png", []),
+        ("a\u200bb\u200b.png", ["U+200B"]),
+        ("\ufeffa\u202e.png", ["U+FEFF", "U+202E"]),
+        ("a\n.png", ["U+000A"]),
+    ],
+)
+def test_characters_that_nobody_sees_are_named_once(name: str, hidden: list[str]) -> None:
+    assert invisible(name) == hidden

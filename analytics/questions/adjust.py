@@ -6,7 +6,7 @@ adjusted effects, interactions and thresholds are all about the same numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ estimate lies 0.06 below the mean, with 1.345 it lies 0.16 below: it stays neare
 ITERATIONS = 15
 PINNED = 1e-9
 """Directions of the (scaled) cross product below this are no information."""
+ALIASED = 1e-6
+"""A direction of which the others leave less than this share of its variance is theirs; rounding alone leaves about 1e-12."""
 FEW_INPUTS = 12
 """With fewer inputs errors cannot be clustered (Cameron and Miller, 2015): each input gets a constant of its own instead."""
 
@@ -38,6 +40,40 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Separated:
+    """The studied regressors in directions that are uncorrelated before and after the others are taken out.
+
+    `axes` (k, d): directions of variance 1; `left` (d,): the share of it that the others leave.
+    """
+
+    axes: Floats
+    left: Floats
+
+    @classmethod
+    def of(cls, whole: Floats, rest: Floats) -> Separated:
+        """From the cross products of the regressors about their means, before and after (a generalised eigenproblem)."""
+        size = np.sqrt(np.maximum(np.diag(whole), 1e-300))
+        values, vectors = np.linalg.eigh(whole / np.outer(size, size))
+        good = values > PINNED * max(float(values.max()), 1e-300)
+        axes = vectors[:, good] / np.sqrt(values[good]) / size[:, None]
+        left, turned = np.linalg.eigh(axes.T @ rest @ axes)
+        return cls(axes @ turned, np.clip(left, 0.0, 1.0))
+
+    def inverse(self) -> Floats:
+        """The inverse of the cross product after, on the directions that are not the others'."""
+        own = self.left > ALIASED
+        return (self.axes[:, own] / self.left[own]) @ self.axes[:, own].T
+
+    def share(self, c: Floats) -> float:
+        """See `Fit.share`."""
+        parts = (c @ self.axes) ** 2
+        own = self.left > ALIASED
+        if not parts.any() or parts[~own].sum() > ALIASED * parts.sum():
+            return 0.0
+        return float(parts.sum() / (parts[own] / self.left[own]).sum())
+
+
+@dataclass(frozen=True)
 class Fit:
     """Coefficients of the studied regressors with their covariance; `p` tests them all at once. `left`: the share of the first
     one's variance that the rest does not explain."""
@@ -49,6 +85,12 @@ class Fit:
     left: float
     weights: Floats
     clusters: NDArray[np.int64]
+    separated: Separated
+
+    def share(self, c: Floats) -> float:
+        """How much of what the rows could tell about c · coefficients is left by the other columns, 0 to 1: the inverse of its
+        variance inflation. 0 where c cannot be estimated at all, because a column changes just where it does."""
+        return self.separated.share(c)
 
     def contrast(self, c: Floats, pairs: int = 1) -> Estimate:
         """The sum of c · coefficients. Degrees of freedom after Bell and McCaffrey (2002), as if rows were independent; where it
@@ -89,7 +131,9 @@ class Model:
         own, y = targets[:, :-1], targets[:, -1]
         left = _share(own[:, 0], studied[:, 0], weights)
         terms = len(keep) + own.shape[1]
-        return _fit(own, y, weights, self.clusters, self.leverage if not raw else np.zeros(len(y)), left, terms)
+        centred = studied - weights @ studied / max(weights.sum(), 1e-300)
+        separated = Separated.of(centred.T @ (centred * weights[:, None]), own.T @ (own * weights[:, None]))
+        return _fit(own, y, weights, self.clusters, self.leverage if not raw else np.zeros(len(y)), left, terms, separated)
 
     def partial(self, name: str) -> Floats:
         """The pseudo-values with everything but this column held at its mean."""
@@ -134,8 +178,11 @@ def _huber(x: Floats, y: Floats, weights: Floats, beta: Floats) -> tuple[Floats,
     return beta, x @ beta + clipped / inside
 
 
-def _fit(own: Floats, y: Floats, weights: Floats, clusters: NDArray[np.int64], leverage: Floats, left: float, terms: int) -> Fit:
-    bread = inverse(own.T @ (own * weights[:, None]))
+def _fit(
+    own: Floats, y: Floats, weights: Floats, clusters: NDArray[np.int64], leverage: Floats, left: float, terms: int,
+    separated: Separated,
+) -> Fit:  # fmt: skip
+    bread = separated.inverse()
     beta = bread @ (own.T @ (weights * y))
     projected = (own * weights[:, None]) @ bread
     # HC2 of MacKinnon and White (1985) row by row, summed by input: with one row an input it is HC2 itself.
@@ -146,14 +193,14 @@ def _fit(own: Floats, y: Floats, weights: Floats, clusters: NDArray[np.int64], l
     groups = len(np.unique(clusters[used]))
     covariance = sums.T @ sums * (groups / max(groups - 1, 1))
     rank = int(np.linalg.matrix_rank(covariance)) if np.isfinite(covariance).all() else 0
-    fit = Fit(beta, covariance, projected, 1.0, left, weights, clusters)
+    fit = Fit(beta, covariance, projected, 1.0, left, weights, clusters, separated)
     if rank == 0:
         return fit
     freedom = min(float(used.sum()) - terms, *(fit.contrast(row).freedom for row in np.eye(len(beta))))
     below = max(freedom - rank + 1, 1.0)
     # Hotelling's T², referred to F with the degrees of freedom that the least certain coefficient has.
     statistic = float(beta @ inverse(covariance) @ beta) * below / (max(freedom, 1.0) * rank)
-    return Fit(beta, covariance, projected, float(scipy_stats.f.sf(statistic, rank, below)), left, weights, clusters)
+    return replace(fit, p=float(scipy_stats.f.sf(statistic, rank, below)))
 
 
 def inverse(gram: Floats) -> Floats:

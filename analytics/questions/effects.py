@@ -101,7 +101,10 @@ def across(outcome: Outcome, column: Column, found: Effect, at: float) -> Effect
     matrix, contrast = exposure.jumping(outcome.rows.numbers(column.name), at)
     leave = frozenset(model.design.blocks) - frozenset(found.adjusted_for)
     known = None if exposure.known.all() else exposure.known
-    raw, adjusted = (model.fit(matrix, leave, known, raw=raw).contrast(contrast) for raw in (True, False))
+    fits = [model.fit(matrix, leave, known, raw=raw) for raw in (True, False)]
+    if fits[1].share(contrast) < SEPARABLE:
+        return found
+    raw, adjusted = (fit.contrast(contrast) for fit in fits)
     return replace(found, estimate=adjusted.value, interval=adjusted.interval, raw=raw.value, raw_interval=raw.interval, step_at=at)
 
 
@@ -110,24 +113,26 @@ def _estimated(outcome: Outcome, model: Model, column: Column, exposure: Exposur
     everyone = None if exposure.known.all() else exposure.known
     fit = model.fit(exposure.matrix, leave, everyone)
     warnings: list[str] = []
-    if fit.left < SEPARABLE and (partners := _partners(model, exposure, leave)):
+    if _told(fit, exposure) < SEPARABLE and (straight := _straight(model, exposure, leave)) is not None:
+        exposure, fit = straight
+        warnings.append(f"others change where {column.name} does: its effect is read off a straight line")
+    if _told(fit, exposure) < SEPARABLE and (partners := _partners(model, exposure, leave)):
         warnings.append(f"{column.name} moves together with {', '.join(sorted(partners))}: not told apart")
         leave |= partners
         fit = model.fit(exposure.matrix, leave, everyone)
-    coarse = exposure.coarse is not None and _misfit(model, exposure, exposure.coarse, leave) < MISFIT
-    if coarse and exposure.coarse is not None:
-        exposure = exposure.coarse
-        fit = model.fit(exposure.matrix, leave, everyone)
+    coarse = _coarse(model, exposure, leave)
+    if coarse is not None:
+        exposure, fit = coarse
     raw = model.fit(exposure.matrix, leave, everyone, raw=True)
     comparison, adjusted = _compared(fit, exposure)
     plain = raw.contrast(comparison.contrast, len(exposure.comparisons))
-    separable = fit.left >= SEPARABLE / 10
+    separable = fit.share(comparison.contrast) >= SEPARABLE / 10
     if not separable:
         warnings.append(f"{column.name} follows from the others together: no adjusted effect")
     simpson = separable and (_clear(plain) * _clear(adjusted) < 0 or _slopes_differ(model, exposure, leave, everyone))
     made = Effect(
         n=0, verdict="not_shown", unit=outcome.unit, parameter=column.name, outcome=outcome.name,
-        low=comparison.low, high=comparison.high, categorical=exposure.line is None, coarse=coarse,
+        low=comparison.low, high=comparison.high, categorical=exposure.line is None, coarse=coarse is not None,
         estimate=adjusted.value if separable else None, interval=adjusted.interval if separable else None,
         raw=plain.value, raw_interval=plain.interval, p=fit.p if separable else None,
         adjusted_for=tuple(name for name in model.design.blocks if name not in leave), simpson=simpson,
@@ -135,6 +140,29 @@ def _estimated(outcome: Outcome, model: Model, column: Column, exposure: Exposur
         warnings=tuple(warnings), truncated=outcome.rows.truncated,
     )  # fmt: skip
     return _with_odds(made, outcome, model, exposure, comparison, leave) if outcome.yes_or_no else made
+
+
+def _told(fit: Fit, exposure: Exposure) -> float:
+    """The share of the least separable comparison: for categories any pair may turn out to differ most."""
+    return min(fit.share(one.contrast) for one in exposure.comparisons)
+
+
+def _straight(model: Model, exposure: Exposure, leave: frozenset[str]) -> tuple[Exposure, Fit] | None:
+    """A number as a straight line, and its fit, where that can be told from the others (inside each host, say)."""
+    if exposure.line is None:
+        return None
+    one = exposure.comparisons[0]
+    line = replace(exposure, matrix=exposure.line[:, None], coarse=None, comparisons=(replace(one, contrast=np.ones(1)),))
+    fit = model.fit(line.matrix, leave, None if exposure.known.all() else exposure.known)
+    return (line, fit) if fit.left >= SEPARABLE else None
+
+
+def _coarse(model: Model, exposure: Exposure, leave: frozenset[str]) -> tuple[Exposure, Fit] | None:
+    """The constants and their fit, where the smooth curve misses the data and they can be told from the others."""
+    if exposure.coarse is None or _misfit(model, exposure, exposure.coarse, leave) >= MISFIT:
+        return None
+    fit = model.fit(exposure.coarse.matrix, leave, None if exposure.known.all() else exposure.known)
+    return (exposure.coarse, fit) if _told(fit, exposure.coarse) >= SEPARABLE else None
 
 
 def _misfit(model: Model, smooth: Exposure, coarse: Exposure, leave: frozenset[str]) -> float:

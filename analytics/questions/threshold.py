@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from analytics.questions.adjust import inverse
-from analytics.questions.effects import Effect
+from analytics.questions.adjust import Model, inverse
+from analytics.questions.effects import SEPARABLE, Effect
 from analytics.questions.outcome import Outcome
 from analytics.questions.result import Interval
 from analytics.questions.schema import Column
@@ -69,8 +69,17 @@ def threshold(outcome: Outcome, column: Column, effect: Effect) -> Threshold:
     if n < LEAST or len(np.unique(x)) < VALUES:
         return Threshold(kind="unclear", n=len(x), warning="too few requests or values to tell a step from a slope", **asked)
     deflated = n / max(_repeats(outcome, known, y, w), 1.0)
-    forms = _Forms(x, y, w, deflated)
-    return _judged(forms, asked)
+    found = _judged(_Forms(x, y, w, deflated), asked)
+    if found.at is None or _own(model, column, values, found.kind, found.at) >= SEPARABLE:
+        return found
+    return Threshold(kind="unclear", n=len(x), warning=f"other columns change where {column.name} passes {found.at:.4g}", **asked)
+
+
+def _own(model: Model, column: Column, values: Floats, kind: Shape, at: float) -> float:
+    """The share of the step's (or hinge's) variance that the other columns leave to it."""
+    known = ~np.isnan(values)
+    form = (values >= at).astype(float) if kind == "step" else np.maximum(values - at, 0.0)
+    return model.fit(np.where(known, form, 0.0)[:, None], frozenset({column.name}), None if known.all() else known).left
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,9 @@ def frozen_tail_ms(path: Path, samples: Samples | None = None) -> float:
 
     `samples` is the soundtrack, (n,) mono at 16 kHz from its first sample (None: it is read from the file). 0.0 where the picture
     moves to the end, where the end is silent, or where video or sound is missing. Reads up to three frames short at 512 px,
-    because the encoder refines a picture that stops; at 256 px four, at 128 px up to ten were seen (changes of 0.3 to 0.6). Costs 0.15 s for 10 s of 512 x 512 at 25 frames a second on two cores, and 0.05 s for
-    the sound. Raises RequestError as `probe` and `read_samples` do.
+    because the encoder refines a picture that stops; at 256 px four, at 128 px up to ten were seen (changes of 0.3 to 0.6). Costs
+    0.15 s for 10 s of 512 x 512 at 25 frames a second on two cores, and 0.05 s for the sound. Raises RequestError as `probe` and
+    `read_samples` do.
     """
     facts = probe(path)
     if facts.video_codec is None or facts.audio_codec is None:

@@ -176,3 +176,28 @@ def test_a_sample_is_taken_of_very_many_rows_and_said() -> None:
     found = analyze(rows(20_500))
     assert found.truncated
     assert "a random sample of 20000 of 20500" in " ".join(found.warnings)
+
+
+def separated(n: int = 900) -> pd.DataFrame:
+    """Small pictures are made on one device only, large ones on the other, which lets the sound drift 80 ms less."""
+    rng = np.random.default_rng(3)
+    slow = rng.random(n) < 0.5
+    resolution = np.where(slow, rng.choice([256, 384], n), rng.choice([512, 768, 1024], n))
+    frame = rows(n, min_resolution=resolution, device=np.where(slow, "cpu", "cuda:0"))
+    frame["audio_drift_ms"] += 0.05 * resolution + 80 * slow
+    return frame
+
+
+def test_a_device_that_separates_the_values_leaves_the_effect_inside_each_device() -> None:
+    found = effects(separated())["min_resolution"]
+    assert found.raw is not None
+    assert found.raw < 0
+    low, high = found.interval or (0, 0)
+    assert low < 0.05 * (float(found.high) - float(found.low)) < high
+    assert high - low < 20
+    assert (found.simpson, found.simpson_by) == (True, "device")
+
+
+def test_a_jump_where_the_device_changes_is_not_called_a_step_of_the_parameter() -> None:
+    found = {each.parameter: each for each in one(separated()).thresholds}
+    assert found["min_resolution"].at is None

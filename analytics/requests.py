@@ -126,9 +126,9 @@ class Joined:
         """The single row of an aggregate over the view `requests`; values are bound. Raises duckdb.Error."""
         return self._connection.execute(query, dict(parameters)).fetchall()[0]
 
-    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """The rows of a query over the view `requests`; values are bound by name. Raises duckdb.Error."""
-        return arrow(self._connection, query, dict(parameters or {}))
+    def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
+        """The rows of a query over the view `requests`; values are bound by name or in their order. Raises duckdb.Error."""
+        return arrow(self._connection, query, parameters or ())
 
     def choose(self, columns: Sequence[str], where: Filter | None = None) -> None:
         """Copies these columns of the rows that pass a filter into the table `chosen`, for the queries that follow."""
@@ -136,6 +136,15 @@ class Joined:
         names = ", ".join(quoted(name) for name in columns)
         query = f"CREATE OR REPLACE TEMP TABLE chosen AS SELECT {names} FROM requests" + (f" WHERE {sql.text}" if sql else "")
         self._connection.execute(query, sql.parameters if sql else ())
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the view `events` is there, too: rows of a board or a file come without it."""
+        try:
+            self._connection.execute("SELECT 1 FROM events LIMIT 0")
+        except duckdb.CatalogException:
+            return False
+        return True
 
     def own_names(self) -> list[str]:
         """Names of what the rows hold beside the table of names."""
@@ -196,12 +205,13 @@ def from_file(path: Path, range: Range | None = None) -> Iterator[Joined]:
         relation = connection.sql(f"SELECT * FROM {reader}", params=[str(path)])
         connection.register("given", relation.to_arrow_table())
         connection.execute(
-            f"CREATE VIEW requests AS SELECT * FROM (SELECT {_file_columns(relation.columns)} FROM given) WHERE {bounds}"
+            f"CREATE VIEW requests AS SELECT * FROM (SELECT {every_column(relation.columns)} FROM given) WHERE {bounds}"
         )
         yield Joined(connection, truncated=False)
 
 
-def _file_columns(present: list[str]) -> str:
+def every_column(present: Sequence[str]) -> str:
+    """The SELECT list that makes rows with these columns request rows: every known column in its type, then the others."""
     types = {"int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "str": "VARCHAR", "list": "VARCHAR[]", "time": "TIMESTAMPTZ_NS"}
     defaults = {
         "has_trace": "false",

@@ -15,6 +15,7 @@ import streamlit as st
 from analytics.board import Board
 from analytics.moments import moment
 from analytics.requests import Joined, from_file, joined
+from analytics.rules.schema import Rule, load_rules
 from analytics.stores.base import Range
 from analytics.stores.configured import Addresses, RemoteStore, open_store
 from analytics.stores.local import LocalStore
@@ -48,6 +49,13 @@ def store() -> LocalStore | RemoteStore:
     path = data_dir() / "mapping.yaml"
     mapping = read_mapping(path) if path.exists() else None
     return open_store(data_dir() / "journal", mapping=mapping, addresses=addresses)
+
+
+@st.cache_resource
+def rules() -> tuple[Rule, ...]:
+    """The shipped rules and those of SONOSCOPE_RULES_FILE. Raises RuleError, OSError."""
+    own = os.environ.get("SONOSCOPE_RULES_FILE")
+    return load_rules(Path(own) if own else None)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

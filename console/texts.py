@@ -175,6 +175,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "spikes_and_values": ("What stands out", "突出之处"),
     "nothing_stands_out": ("No time and no value fails surely more than the rest.", "没有任何时段或取值的失败率明显高于其余。"),
     "messages": ("Patterns of messages", "错误信息的模式"),
+    # rules
+    "known_causes": ("Known causes", "已知原因"),
+    "rules_bad": ("The file of rules cannot be used: {reason}", "规则文件无法使用：{reason}"),
+    "no_rule_held": ("No rule held in these requests.", "这些请求不符合任何规则。"),
+    "rule_n": ("requests", "请求数"),
+    "rule_held": ("as expected", "符合预期"),
+    "rule_cause": ("cause", "原因"),
+    "rule_suggestion": ("what to do", "建议"),
+    "rule_counter": ("counter-examples", "反例"),
     # capacity
     "capacity": ("Capacity", "容量"),
     "load": ("Load (requests a minute)", "负载（每分钟请求数）"),

@@ -50,4 +50,6 @@ def environment(settings: Settings, service_url: str) -> dict[str, str]:
         "SONOSCOPE_ELASTICSEARCH_INDEX": settings.elasticsearch_index,
         "SONOSCOPE_TEMPO_HEADERS": json.dumps({name: value.get_secret_value() for name, value in settings.tempo_headers.items()}),
     }
+    if settings.rules_file is not None:
+        more["SONOSCOPE_RULES_FILE"] = str(settings.rules_file.absolute())
     return more | known

@@ -180,7 +180,9 @@ OUTCOMES: tuple[Field, ...] = (
     _outcome("queue_wait_ms", "float", "acceptance to start of the work", "ms"),
     _outcome("cache_hit", "bool", "preprocessing came from the cache", null="preprocessing did not run"),
     _outcome(
-        "invisible_characters", "list", "characters in the names of its files that cannot be seen, as code points (U+200B)",
+        "invisible_characters",
+        "list",
+        "characters in the names of its files that cannot be seen, as code points (U+200B)",
         null="none, or no name was sent",
     ),
     _outcome("clock_skew", "bool", "a wait across processes was negative and was clamped at 0"),

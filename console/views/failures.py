@@ -8,6 +8,7 @@ import streamlit as st
 from analytics.questions.contrast import MAX_ROWS
 from analytics.questions.failures import Failures, failures
 from console import figures
+from console.causes import held_causes
 from console.desk import Desk
 from console.table import chart, table
 
@@ -42,6 +43,7 @@ def page(desk: Desk) -> None:
         st.markdown(f"- {one}")
     if not said:
         st.caption(desk.t("nothing_stands_out"))
+    held_causes(desk)
     said_by = [
         {"n": one.n, "share": one.estimate, "error_type": ", ".join(one.types), "error_message": one.template}
         for one in found.messages

@@ -12,6 +12,7 @@ from analytics.record import Record, load
 from analytics.stores.local import event_ns
 from console import figures, service
 from console.address import keep, write
+from console.causes import causes
 from console.data import store
 from console.desk import Desk
 from console.evidence import good_twin, judgement, sync_curve
@@ -37,6 +38,7 @@ def page(desk: Desk) -> None:
     with desk.view() as view:
         usual = baselines(view, record.request)
     _verdict(desk, record)
+    causes(desk, record)
     left, right = st.columns([3, 2])
     with left:
         _time_line(desk, record, usual)

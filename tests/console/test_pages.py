@@ -59,8 +59,10 @@ def words(app: AppTest) -> str:
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SONOSCOPE_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("SONOSCOPE_ROWS", raising=False)
+    monkeypatch.delenv("SONOSCOPE_RULES_FILE", raising=False)
     data.store.clear()
     data.board.clear()
+    data.rules.clear()
 
 
 @pytest.fixture
@@ -135,6 +137,22 @@ def test_a_request_is_shown_with_its_error_and_its_events(small: LocalStore) -> 
     app = run("request", request="request-0007")
     assert "out_of_memory" in words(app)
     assert any("Too little memory" in error.value for error in app.error)
+
+
+def test_a_known_cause_stands_on_the_request_and_among_the_failures(small: LocalStore) -> None:
+    for language, suggestion in (("en", "Lower min_resolution"), ("zh", "降低 min_resolution")):
+        assert any(suggestion in info.value for info in run("request", request="request-0007", lang=language).info)
+        rules = next(one.value for one in run("failures", lang=language).dataframe if "rule" in one.value)
+        assert dict(zip(rules["rule"], rules[TEXTS["rule_n"][language == "zh"]], strict=True)) == {"few_steps": 10, "memory": 2}
+
+
+def test_a_bad_file_of_rules_is_named_and_the_page_is_drawn(
+    small: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.yaml").write_text("- {id: own}")
+    monkeypatch.setenv("SONOSCOPE_RULES_FILE", str(tmp_path / "rules.yaml"))
+    for page in ("request", "failures"):
+        assert "own: when: Field required" in words(run(page, request="request-0007"))
 
 
 def test_an_unknown_request_says_so(small: LocalStore) -> None:

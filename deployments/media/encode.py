@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from deployments.media.command import LastWords, exit_words, is_regular_file
 from deployments.media.encoder import encode_command, even_size, fitting_encoder, pick_encoder
+from deployments.media.encoder_bounds import EncoderBounds
 from deployments.media.probe import MediaFacts, probe
 from telemetry.errors import RequestError
 
@@ -95,7 +96,9 @@ class VideoWriter:
             self._part, size=(width, height), output_size=self._size, fps=fps, audio=audio, audio_s=audio_s,
             sound_late_s=sound_late_s, request_id=request_id, encoder=self.encoder, preset=preset, crf=crf, threads=threads,
         )  # fmt: skip
-        self._process = _start(command)
+        pixels = max(width * height, self._size[0] * self._size[1])
+        cores = threads or len(os.sched_getaffinity(0))
+        self._process = _start(command, EncoderBounds.of(pixels, frames, cores, on_gpu=self.encoder == "h264_nvenc"))
         assert self._process.stdin is not None
         assert self._process.stderr is not None
         self._pipe = self._process.stdin
@@ -235,11 +238,14 @@ class VideoWriter:
         self._part.unlink(missing_ok=True)
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], bounds: EncoderBounds) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0)
+        with suppress(ProcessLookupError):  # it ended at once: its own words say why
+            bounds.bind(process.pid)
     except OSError as error:
         raise RequestError("encoder_failed", f"ffmpeg cannot be started: {error.strerror}.") from None
+    return process
 
 
 def _state(path: Path) -> tuple[int, int]:

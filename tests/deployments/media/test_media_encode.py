@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from deployments.media.audio import SAMPLE_RATE, decode_audio
 from deployments.media.encode import VideoWriter, pick_encoder
 from deployments.media.encoder import fitting_encoder
+from deployments.media.encoder_bounds import EncoderBounds
 from deployments.media.probe import duration_drift_ms, faststart, probe
 from deployments.models.protocol import frame_count
 from telemetry.errors import RequestError
@@ -217,6 +219,17 @@ def test_a_stalled_encoder_times_out(chunks: tuple[int, ...], out: Path, speech:
     assert caught.value.type == "encoder_timeout"
     assert time.monotonic() - started < 3
     assert nothing_left(out, video._process.pid)
+
+
+@pytest.mark.parametrize("limit", ["memory_bytes", "file_bytes"])
+def test_an_encoder_that_outgrows_its_bounds_is_ended(limit: str, out: Path, speech: Path, monkeypatch) -> None:
+    bounds = EncoderBounds.of(SIZE * SIZE, 25, 1, on_gpu=False)
+    tight = replace(bounds, **{limit: 32 << 20 if limit == "memory_bytes" else 1000})
+    monkeypatch.setattr(EncoderBounds, "of", lambda *_, **__: tight)
+    with pytest.raises(RequestError) as raised:
+        encode(writer(out / "v.mp4", speech), moving(25))
+    assert raised.value.type == "encoder_failed"
+    assert list(out.iterdir()) == []
 
 
 def test_ffmpegs_reason_is_told_without_paths(out: Path, tmp_path: Path) -> None:

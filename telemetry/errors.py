@@ -24,6 +24,7 @@ _ROWS = (
     ErrorType("audio_silent", 422, "The recording holds no sound; check the microphone or the export."),
     ErrorType("image_undecodable", 422, "Send the portrait as JPEG, PNG or WebP; check that the file opens."),
     ErrorType("image_too_large", 422, "Scale the picture down below the limit."),
+    ErrorType("image_blank", 422, "Send a picture that shows something; if the file does, the program that wrote it lost it."),
     ErrorType("face_not_found", 422, "Send a picture with one face, seen from the front, at least 64 px wide."),
     ErrorType("path_invisible_characters", 422, "Rename the file: its name holds characters that cannot be seen."),
     ErrorType("unsupported_media", 415, "Send multipart/form-data, or JSON with asset ids."),

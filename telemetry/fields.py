@@ -139,6 +139,8 @@ PARAMETERS: tuple[Field, ...] = (
 )  # fmt: skip
 
 _MEASURED = "not measured: see sync_reason"
+_NOT_RECOGNISED = "not a recognition, or it failed"
+_NO_PICTURE = "not a recognition, or not decoded"
 
 OUTCOMES: tuple[Field, ...] = (
     _outcome("audio_offset_ms", "float", "signed offset of the sound, positive = late against the lips", "ms", _MEASURED),
@@ -185,6 +187,18 @@ OUTCOMES: tuple[Field, ...] = (
         "characters in the names of its files that cannot be seen, as code points (U+200B)",
         null="none, or no name was sent",
     ),
+    _outcome("top1_label", "str", "likeliest label, in English; a fact only without low_confidence", null=_NOT_RECOGNISED),
+    _outcome("top1_score", "float", "how sure of it, 0 to 1", null=_NOT_RECOGNISED),
+    _outcome("top3_labels", "list", "the three likeliest labels, in English"),
+    _outcome("low_confidence", "bool", "no label was sure enough to be stated", null=_NOT_RECOGNISED),
+    _outcome("faces", "int", "faces in the picture", null=_NOT_RECOGNISED),
+    _outcome("crop_dropped_share", "float", "share of the picture outside the classifier's square, 0 to 1", null=_NOT_RECOGNISED),
+    _outcome("input_width", "int", "width of the recognised picture, upright", "px", _NO_PICTURE),
+    _outcome("input_height", "int", "height of the recognised picture, upright", "px", _NO_PICTURE),
+    _outcome("input_channels", "int", "channels of the pixels in its file", null=_NO_PICTURE),
+    _outcome("input_format", "str", "format of its file and mode of the pixels in it, such as PNG/RGB", null=_NO_PICTURE),
+    _outcome("input_brightness", "float", "mean of what the classifier saw, 0 to 1", null=_NO_PICTURE),
+    _outcome("input_bytes", "int", "size of its file", "bytes", "not a recognition"),
     _outcome("clock_skew", "bool", "a wait across processes was negative and was clamped at 0"),
     _outcome("user_score", "int", "a person's judgement: -1, 0 or 1", null="nobody judged"),
     _outcome("user_comment", "str", "a person's words", null="nobody commented"),
@@ -208,6 +222,9 @@ IDENTITY: tuple[Field, ...] = (
     _identity("source_prefix", "str", "folder or manifest that a batch came from"),
     _identity("audio_hash", "str", "SHA-256 of the audio's bytes = asset id"),
     _identity("portrait_hash", "str", "SHA-256 of the portrait's bytes = asset id"),
+    _identity("image_hash", "str", "SHA-256 of the recognised picture's bytes = asset id"),
+    _identity("name_hash", "str", "keyed hash of the recognised file's name, as it looks (normalised)"),
+    _identity("batch_id", "str", "the HTTP request that brought several pictures; each of them is a request of its own"),
     _identity("replica", "str", "replica of inference"),
     _identity("host", "str", "host of inference"),
     _identity("device", "str", "device of inference"),

@@ -151,6 +151,13 @@ class FaceMesh:
             faces = faces or self._in_tiles(rgb, tiles)
         return sorted(_suppress(faces or self._turned(rgb)), key=lambda face: -face.area)
 
+    def glance(self, rgb: Pixels) -> list[Face]:
+        """As `detect`, with the first look alone: 7 to 10 ms also where there is no face, which then takes `detect` 200 ms.
+
+        For pictures that need not show a face; one that is small in the picture, fills it or lies on its side may be missed.
+        """
+        return sorted(_suppress(self._full(rgb)), key=lambda face: -face.area)
+
     def _with_edge(self, rgb: Pixels) -> list[Face]:
         """A bearded face that filled its picture was found in none of 8 videos without an edge, and in all with one."""
         edge = min(rgb.shape[:2]) // 2

@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     redact_keep_names: bool = Field(default=False, description="put file names and their search keys into events as well")
     synonyms_file: Path | None = Field(default=None, description="words that mean the same in file names; empty = the package's")
     rules_file: Path | None = Field(default=None, description="known causes of your own beside the shipped ones (docs/rules.md)")
+    alerts_file: Path | None = Field(
+        default=None, description="what is watched and who hears of it (docs/alerts.md); empty = nothing"
+    )
     cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
     faults_file: Path | None = Field(default=None, description="plan of known defects for drills; only on loopback")
     sync_measure: bool = Field(default=True, description="measure lips against sound in every finished video")

@@ -50,6 +50,7 @@ def environment(settings: Settings, service_url: str) -> dict[str, str]:
         "SONOSCOPE_ELASTICSEARCH_INDEX": settings.elasticsearch_index,
         "SONOSCOPE_TEMPO_HEADERS": json.dumps({name: value.get_secret_value() for name, value in settings.tempo_headers.items()}),
     }
-    if settings.rules_file is not None:
-        more["SONOSCOPE_RULES_FILE"] = str(settings.rules_file.absolute())
+    for name in ("rules_file", "alerts_file"):
+        if (path := getattr(settings, name)) is not None:
+            more[f"SONOSCOPE_{name.upper()}"] = str(path.absolute())
     return more | known

@@ -125,6 +125,8 @@ class Supervisor:
         ]
         if self._settings.forwarded:
             self._children.append(Child("forwarder", [sys.executable, "-m", "sonoscope", "forward"]))
+        if self._settings.alerts_file is not None:
+            self._children.append(Child("alerts", [sys.executable, "-m", "sonoscope", "alerts", "watch"]))
         self.run = self._describe()
         if self._settings.console:
             told = console.environment(self._settings, self.run.url)

@@ -37,6 +37,11 @@ def invisible(name: str) -> list[str]:
     return [f"U+{ord(one):04X}" for one in hidden]
 
 
+def marked(name: str) -> str:
+    """The name with every character that nobody sees written out, such as `a‹U+200B›b.png`."""
+    return "".join(f"‹U+{ord(one):04X}›" if unicodedata.category(one) in ("Cf", "Cc") else one for one in name)
+
+
 def search_keys(name: str, synonyms: Synonyms | None = None) -> list[str]:
     """The keys of a file name (with or without a folder and an ending), sorted; empty where it holds no letter and no digit.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from serve.settings import Settings
+from sonoscope.commands.alerts import validated
 from sonoscope.commands.common import err, fail, out, settings
 from sonoscope.run import Run, read_run
 from sonoscope.supervisor import AlreadyRunning, PortTaken, Supervisor, bring_down
@@ -26,6 +27,7 @@ def up(*, detach: bool, port: int | None, host: str | None, data_dir: Path | Non
     configured = settings(data_dir=data_dir, port=port, host=host)
     if configured.faults_file is not None:
         err.print(f"[bold red]Faults are injected on purpose[/], by {configured.faults_file.name}: videos will be wrong.")
+    validated(configured)
     if detach:
         report(start_detached(configured))
         return

@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from analytics.questions.stats import difference_interval, median_interval, share_interval
+from analytics.questions.stats import Floats, difference_interval, median_interval, share_interval
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Count(_Above):
 
     def read(self, rows: pd.DataFrame, now: float, window: float) -> Iterator[Reading]:
         """One reading."""
-        bad = _inside(rows, now, window).query("matched")
+        bad = _bad(_inside(rows, now, window))
         yield Reading(float(len(bad)), len(bad), tuple(bad["request_id"]))
 
 
@@ -80,7 +81,7 @@ class Rate(_Above):
 
     def read(self, rows: pd.DataFrame, now: float, window: float) -> Iterator[Reading]:
         """One reading."""
-        bad = _inside(rows, now, window).query("matched")
+        bad = _bad(_inside(rows, now, window))
         yield Reading(len(bad) * 60 / window, len(bad), tuple(bad["request_id"]))
 
 
@@ -93,7 +94,7 @@ class Share(_Above):
     def read(self, rows: pd.DataFrame, now: float, window: float) -> Iterator[Reading]:
         """One reading."""
         there = _inside(rows, now, window)
-        bad = there.query("matched")
+        bad = _bad(there)
         value = len(bad) / len(there) if len(there) >= self.fewest else None
         yield Reading(value, len(there), tuple(bad["request_id"]))
 
@@ -113,9 +114,9 @@ class Quantile(_Above):
 
     def read(self, rows: pd.DataFrame, now: float, window: float) -> Iterator[Reading]:
         """One reading; the ids are those beyond the limit."""
-        there = _inside(rows, now, window).query("matched").dropna(subset=[self.of])
-        value = float(np.quantile(there[self.of].astype(float), self.q)) if len(there) >= self.fewest else None
-        yield Reading(value, len(there), tuple(there["request_id"][there[self.of].astype(float) > self.above]))
+        there = _with(_bad(_inside(rows, now, window)), self.of)
+        value = float(np.quantile(_numbers(there, self.of), self.q)) if len(there) >= self.fewest else None
+        yield Reading(value, len(there), tuple(there["request_id"][_numbers(there, self.of) > self.above]))
 
 
 class Change(_Above):
@@ -135,21 +136,21 @@ class Change(_Above):
         """One reading."""
         new, old = _inside(rows, now, window), _inside(rows, now - window, window)
         if self.of is not None:
-            new, old = (part.query("matched").dropna(subset=[self.of]) for part in (new, old))
+            new, old = (_with(_bad(part), self.of) for part in (new, old))
         if min(len(new), len(old)) < self.fewest:
             yield Reading(None, len(new))
             return
         after, before = (self._summary(part) for part in (new, old))
         change, (low, _) = difference_interval(before, after)
         scale = 1.0 if self.of is None else abs(before[0]) or np.nan
-        ids = new.query("matched") if self.of is None else new[new[self.of].astype(float) > before[1][1]]
+        ids = _bad(new) if self.of is None else _taken(new, _numbers(new, self.of) > before[1][1])
         value = change / scale
         yield Reading(float(value) if np.isfinite(value) else None, len(new), tuple(ids["request_id"]), sure=bool(low > 0))
 
     def _summary(self, rows: pd.DataFrame) -> tuple[float, tuple[float, float]]:
         if self.of is None:
-            return share_interval(float(rows["matched"].sum()), len(rows))
-        return median_interval(rows[self.of].astype(float).to_numpy())
+            return share_interval(len(_bad(rows)), len(rows))
+        return median_interval(_numbers(rows, self.of))
 
 
 class Repeated(_Base):
@@ -171,7 +172,7 @@ class Repeated(_Base):
     def read(self, rows: pd.DataFrame, now: float, window: float) -> Iterator[Reading]:
         """One reading for each value among the rows that match; a run that has ended reads 0."""
         there = _inside(rows, now, window)
-        bad = there.query("matched")
+        bad = _bad(there)
         if there.empty:
             return
         last = there.iloc[-1]
@@ -195,4 +196,23 @@ def fires(condition: Condition, reading: Reading) -> bool:
 
 
 def _inside(rows: pd.DataFrame, now: float, window: float) -> pd.DataFrame:
-    return rows[(rows["at"] > now - window) & (rows["at"] <= now)]
+    at = rows["at"].to_numpy(float)
+    return _taken(rows, (at > now - window) & (at <= now))
+
+
+def _bad(rows: pd.DataFrame) -> pd.DataFrame:
+    return _taken(rows, rows["matched"].to_numpy(bool))
+
+
+def _with(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    return _taken(rows, rows[name].notna().to_numpy(bool))
+
+
+def _numbers(rows: pd.DataFrame, name: str) -> Floats:
+    return rows[name].to_numpy(float)
+
+
+def _taken(rows: pd.DataFrame, chosen: NDArray[np.bool_]) -> pd.DataFrame:
+    found = rows.loc[chosen]
+    assert isinstance(found, pd.DataFrame)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
@@ -40,7 +41,7 @@ def incidents(view: Joined, alert: Alert, rules: Sequence[Rule], now: float) -> 
         return [Incident(alert, _key((), one), one) for one in alert.condition.read(rows, now, alert.window)]
     found: list[Incident] = []
     for values, group in rows.groupby(list(alert.group_by), dropna=True):
-        named = tuple(f"{name} = {value}" for name, value in zip(alert.group_by, values, strict=True))
+        named = tuple(f"{name} = {value}" for name, value in zip(alert.group_by, cast(tuple[str, ...], values), strict=True))
         found += [Incident(alert, _key(named, one), one) for one in alert.condition.read(group, now, alert.window)]
     return found
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-Action = Literal["read", "generate", "score", "export"]
+Action = Literal["read", "generate", "score", "export", "silence"]
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ def viewer() -> Viewer:
     """On loopback whoever sits at the machine may do everything; on any other address nobody may, since there is no log-in."""
     host = os.environ.get("SONOSCOPE_CONSOLE_HOST", "127.0.0.1")
     local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    return Viewer("local" if local else "", frozenset(("read", "generate", "score", "export") if local else ()))
+    return Viewer("local" if local else "", frozenset(("read", "generate", "score", "export", "silence") if local else ()))

@@ -12,6 +12,7 @@ from typing import Any
 
 import streamlit as st
 
+from analytics.alerts.schema import Alerts, read_alerts
 from analytics.board import Board
 from analytics.moments import moment
 from analytics.requests import Joined, from_file, joined
@@ -56,6 +57,12 @@ def rules() -> tuple[Rule, ...]:
     """The shipped rules and those of SONOSCOPE_RULES_FILE. Raises RuleError, OSError."""
     own = os.environ.get("SONOSCOPE_RULES_FILE")
     return load_rules(Path(own) if own else None)
+
+
+def alerts() -> Alerts | None:
+    """What is watched, by SONOSCOPE_ALERTS_FILE; None where no file is named. Raises AlertsError, OSError."""
+    file = os.environ.get("SONOSCOPE_ALERTS_FILE")
+    return read_alerts(Path(file)) if file else None
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from analytics.questions.contrast import MAX_ROWS
+from analytics.questions.similar import similar
 from analytics.questions.twin import twin
 from analytics.record import Record
 from analytics.sync_curve import read_curve
@@ -53,6 +54,19 @@ def good_twin(desk: Desk, record: Record) -> None:
         st.video(video)
     if st.button(desk.t("open_twin"), key="open-twin"):
         go("request", request=found.twin)
+
+
+def similar_failures(desk: Desk, record: Record) -> None:
+    """The nearest earlier failures that read the same, and what they have in common."""
+    frame = desk.frame(limit=MAX_ROWS)
+    if record.request["request_id"] not in set(frame["request_id"]):
+        st.caption(desk.t("twin_out_of_range"))
+        return
+    found = similar(frame, record.request)
+    st.markdown(found.sentence(desk.language))
+    if found.nearest:
+        rows = [{**one, "alike": ", ".join(one["alike"])} for one in found.nearest]
+        table(desk, "similar", pd.DataFrame(rows))
 
 
 def judgement(desk: Desk, record: Record) -> None:

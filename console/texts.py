@@ -184,6 +184,26 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rule_cause": ("cause", "原因"),
     "rule_suggestion": ("what to do", "建议"),
     "rule_counter": ("counter-examples", "反例"),
+    # alerts
+    "alerts": ("Alerts", "告警"),
+    "alerts_none": (
+        "No alert is configured: write a file (docs/alerts.md) and start the service with SONOSCOPE_ALERTS_FILE.",
+        "尚未配置告警：编写配置文件（docs/alerts.md），并以 SONOSCOPE_ALERTS_FILE 启动服务。",
+    ),
+    "alerts_bad": ("The file of alerts cannot be used: {reason}", "告警配置文件无法使用：{reason}"),
+    "alerts_unreadable": ("What alerts remember cannot be read: {reason}", "无法读取告警记录：{reason}"),
+    "alerts_quiet": ("Nothing fires.", "当前没有告警。"),
+    "alerts_fires": ("**{what}** since {since} UTC, now at {value}", "**{what}** 始于 {since}（UTC），当前值 {value}"),
+    "alerts_open": ("Newest request", "最新请求"),
+    "alerts_undelivered": ("Not delivered to {sink}: {reason}", "未能送达 {sink}：{reason}"),
+    "alerts_silent": ("{alert} is silent until {until} UTC.", "{alert} 静默至 {until}（UTC）。"),
+    "alerts_one": ("Alert (* = all)", "告警（* 表示全部）"),
+    "alerts_hours": ("Hours (0 ends it)", "小时（0 表示结束）"),
+    "alerts_silence": ("Silence", "静默"),
+    "alerts_history": ("History", "历史"),
+    "alerts_watched": ("What is watched", "监控内容"),
+    # similar failures
+    "similar": ("Failures like this one", "类似的失败"),
     # capacity
     "capacity": ("Capacity", "容量"),
     "load": ("Load (requests a minute)", "负载（每分钟请求数）"),

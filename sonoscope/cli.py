@@ -231,6 +231,41 @@ def connect(
     command.connect(tempo=tempo, elasticsearch=elasticsearch, map=map, index=index, data_dir=data_dir, as_json=as_json)
 
 
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A new folder, or a new .zip.")],
+    expression: Annotated[str | None, typer.Option("--where", help="Only requests that pass this filter.")] = None,
+    since: Annotated[str | None, typer.Option(help="How far back (30m, 1h, 7d), or a time (2026-11-22T18:00:00Z).")] = None,
+    until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
+    limit: Annotated[int, typer.Option(help="Cases at most, the newest.", min=1)] = 1000,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Gather hard cases (not sure, judged bad, rare labels) with their media and records, for labelling and retraining."""
+    from sonoscope.commands import export as command
+    from sonoscope.commands.query import Bounds
+
+    bounds = Bounds(since, until)
+    command.export(target, bounds, expression=expression, limit=limit, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def world(
+    window: Annotated[str, typer.Option(help="How long now is: 1h, 1d, 7d.")] = "1d",
+    against: Annotated[str, typer.Option(help="How long the reference window before it is.")] = "7d",
+    operation: Annotated[str, typer.Option(help="generate or recognize.")] = "generate",
+    language: Annotated[str, typer.Option(help="en or zh: the language of the sentences.")] = "en",
+    file: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False, help="Request rows: Parquet or CSV.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether labels, confidences, inputs and settings have shifted against a reference window."""
+    from sonoscope.commands import world as command
+
+    said = "zh" if language == "zh" else "en"
+    command.world(window, against, operation=operation, language=said, file=file, data_dir=data_dir, as_json=as_json)
+
+
 alerts_app = typer.Typer(help="Watch requests, and tell people (docs/alerts.md).", no_args_is_help=True)
 app.add_typer(alerts_app, name="alerts")
 AlertsFile = Annotated[

@@ -112,6 +112,31 @@ PHRASES: dict[str, dict[Language, str]] = {
         "en": "{who}: {n} requests, {share} of all; {failed} failed; {video} of video for {device} of the device (n = {n}).",
         "zh": "{who}:{n} 个请求,占 {share};失败 {failed};视频 {video},设备用时 {device}(n = {n})。",
     },
+    "shift": {
+        "en": "{what}: {after} now, {before} in the reference window ({change}, {interval}; n = {n} and {n_before}; not adjusted).",
+        "zh": "{what}:现在 {after},参考时段 {before}({change},{interval};n = {n} 与 {n_before};未调整)。",
+    },
+    "shift_none": {
+        "en": "No shift of {what} against the reference window is shown (n = {n} and {n_before}).",
+        "zh": "未显示 {what} 相对参考时段有变化(n = {n} 与 {n_before})。",
+    },
+    "shift_too_few": {
+        "en": "Too few requests to compare {what} with the reference window (n = {n} and {n_before}).",
+        "zh": "请求太少,无法将 {what} 与参考时段比较(n = {n} 与 {n_before})。",
+    },
+    "similar": {
+        "en": "{n} earlier failures read the same: {template}. In common with them, against the other requests: {shared} "
+        "(n = {n}).",
+        "zh": "此前有 {n} 次相同的失败:{template}。与它们共有、而其他请求少有的:{shared}(n = {n})。",
+    },
+    "similar_apart": {
+        "en": "{n} earlier failures read the same: {template}. Nothing surely sets them apart from the other requests (n = {n}).",
+        "zh": "此前有 {n} 次相同的失败:{template}。它们与其他请求没有确定的差异(n = {n})。",
+    },
+    "similar_none": {
+        "en": "No earlier failure reads the same: {template} (n = 0).",
+        "zh": "此前没有相同的失败:{template}(n = 0)。",
+    },
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from console.address import keep, write
 from console.causes import causes
 from console.data import store
 from console.desk import Desk
-from console.evidence import good_twin, judgement, sync_curve
+from console.evidence import good_twin, judgement, similar_failures, sync_curve
 from console.links import links
 from console.table import chart, table
 from console.widgets import advice_words
@@ -51,6 +51,9 @@ def page(desk: Desk) -> None:
     if record.finished:
         with st.expander(desk.t("good_twin"), expanded=bool(record.request.get("error_type"))):
             good_twin(desk, record)
+        if record.request.get("status") == "error":
+            with st.expander(desk.t("similar"), expanded=True):
+                similar_failures(desk, record)
     with st.expander(desk.t("surrounding")):
         _surrounding(desk, record)
     with st.expander(desk.t("everything")):
@@ -143,7 +146,7 @@ def _surrounding(desk: Desk, record: Record) -> None:
     if not record.events:
         return
     near = store().logs.surrounding(record.events[-1]["event_id"], NEAR, NEAR).table
-    table(desk, "near", near.select(["logged_at", "event_type", "request_id", "error_type", "process_pid"]).to_pandas())
+    table(desk, "near", near.select(["logged_at", "event_type", "request_id", "error_type", "replica", "process_pid"]).to_pandas())
 
 
 def _words(event: dict[str, Any]) -> str:

@@ -44,6 +44,7 @@ IN_GROUP = {
     "bad_replica": ({"audio_drift_ms": 150.0}, "replica", {"status": "error", "error": "image_undecodable"}),
     "low_confidence_path": ({"sync_reason": "not_sure"}, "source_prefix", {"sync_reason": "no_face"}),
 }
+RECOGNITION = {"operation": "recognize", "sync_reason": None, "fps": None, "video_fps": None, "inference_steps": None}
 
 
 def write(service: Service, number: int, values: dict[str, Any]) -> None:
@@ -96,6 +97,14 @@ def test_a_rule_about_one_value_holds_where_that_value_is_worse_than_the_rest(se
     assert id in holding(service, 0)
     assert id not in holding(service, 1)
     assert id not in holding(service, 2)
+
+
+def test_a_folder_whose_pictures_are_recognised_with_little_confidence_is_named(service: Service) -> None:
+    for number in range(24):
+        sure = number % 4 != 0
+        write(service, number, {**RECOGNITION, "low_confidence": not sure, "source_prefix": f"v{number % 4}"})
+    assert holding(service, 0) == {"low_confidence_path"}
+    assert holding(service, 1) == set()
 
 
 @pytest.mark.parametrize("id", IN_GROUP)

@@ -1,0 +1,44 @@
+"""How things stand: what fires, what is silent, what was, and what has not been delivered."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analytics.alerts.ledger import Known, Ledger
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Times are s since 1970. `history`: `alert`, `key`, `event`, `at`, `value`, `requests`, the newest first."""
+
+    firing: tuple[Known, ...] = ()
+    pending: tuple[Known, ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
+    silences: tuple[dict[str, Any], ...] = ()
+    undelivered: tuple[dict[str, Any], ...] = field(default=())
+
+
+def standing(path: Path, now: float) -> Standing:
+    """What the ledger at `path` says; empty where there is none yet. Raises sqlite3.Error where it cannot be read."""
+    if not path.exists():
+        return Standing()
+    with contextlib.closing(Ledger(path)) as ledger:
+        known = ledger.known().values()
+        return Standing(
+            tuple(one for one in known if one.state == "firing"),
+            tuple(one for one in known if one.state == "pending"),
+            tuple(ledger.history()),
+            tuple(ledger.silences(now)),
+            tuple(ledger.undelivered()),
+        )
+
+
+def silence(path: Path, alert: str, until: float, comment: str = "") -> None:
+    """No messages of an alert before `until`; a time that has passed ends its silences. Raises sqlite3.Error."""
+    with contextlib.closing(Ledger(path)) as ledger, contextlib.suppress(sqlite3.IntegrityError):
+        ledger.speak(alert)
+        ledger.silence(alert, until, comment)

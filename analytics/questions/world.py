@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from analytics.questions.phrases import phrase
@@ -17,7 +18,14 @@ from analytics.questions.result import Finding, verdict_of
 from analytics.questions.rows import Rows, column, observe
 from analytics.questions.schema import Schema
 from analytics.questions.sentences import Language, amount, interval
-from analytics.questions.stats import benjamini_hochberg, difference_interval, effective_n, median_interval, share_interval
+from analytics.questions.stats import (
+    Floats,
+    benjamini_hochberg,
+    difference_interval,
+    effective_n,
+    median_interval,
+    share_interval,
+)
 
 WORLD = ("top1_label", "top1_score", "low_confidence", "faces", "crop_dropped_share", "input_width", "input_height",
          "input_channels", "input_format", "input_brightness", "input_bytes", "audio_s", "roi_width", "roi_height",
@@ -28,6 +36,7 @@ FEWEST = 30
 MOST_VALUES = 50
 """Values of a category that are told apart, the most frequent; the rest is one."""
 _REST = "…"
+Texts = NDArray[np.object_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +74,10 @@ def world(
     new, old = observe(now, schema), observe(before, schema)
     known = {one.name: one for one in (*new.schema, *old.schema)}
     chosen = [one.name for one in new.schema.parameters if one.tunable or one.name == "duration_s"]
+    frames = (new.frame, old.frame)
     asked = [
         name for name in dict.fromkeys(columns or (*WORLD, *chosen))
-        if name in new.frame and name in old.frame and (column(new.frame, name).notna().any() or column(old.frame, name).notna().any())
+        if all(name in frame for frame in frames) and any(column(frame, name).notna().any() for frame in frames)
     ]  # fmt: skip
     found = [(_numeric if name in known and known[name].numeric else _category)(new, old, name) for name in asked]
     units = [known[name].unit if name in known else "" for name in asked]
@@ -106,35 +116,51 @@ def _kolmogorov(a: np.ndarray, wa: np.ndarray, b: np.ndarray, wb: np.ndarray) ->
 
 
 def _category(new: Rows, old: Rows, name: str) -> tuple[Shift, float | None]:
-    words_a, words_b = new.text(name), old.text(name)
-    assert words_a is not None
-    assert words_b is not None
-    known_a, known_b = (np.array([word is not None for word in words], bool) for words in (words_a, words_b))
-    base = Shift(n=int(known_a.sum()), n_before=int(known_b.sum()), verdict="too_few", column=name, unit="share")
+    sides = [_words(rows, name) for rows in (new, old)]
+    (words_a, wa), (words_b, wb) = sides
+    base = Shift(n=len(words_a), n_before=len(words_b), verdict="too_few", column=name, unit="share")
     if min(base.n, base.n_before) < FEWEST:
         return base, None
-    counts = pd.DataFrame(
-        {"new": _mass(words_a[known_a], new.weights[known_a]), "old": _mass(words_b[known_b], old.weights[known_b])}
-    ).fillna(0.0)
-    # By both windows: the most frequent of one of them would seem to fall in the other, by chance alone.
-    counts = counts.loc[(counts / counts.sum()).sum(axis=1).sort_values(ascending=False).index]
-    if len(counts) > MOST_VALUES:
-        rest = counts.iloc[MOST_VALUES:].sum()
-        counts = pd.concat([counts.iloc[:MOST_VALUES], rest.to_frame(_REST).T])
-    shares = counts / counts.sum()
-    change = shares["new"] - shares["old"]
-    value = str(change.abs().idxmax())
-    sizes = effective_n(new.weights[known_a]), effective_n(old.weights[known_b])
-    after, before = (share_interval(float(shares.loc[value, side]) * n, n) for side, n in zip(("new", "old"), sizes, strict=True))
+    names, shares = _shares(words_a, wa, words_b, wb)
+    if len(names) < 2:
+        return replace(base, verdict="never_varied"), None
+    sizes = effective_n(wa), effective_n(wb)
+    change = shares[0] - shares[1]
+    most = int(np.abs(change).argmax())
+    after, before = (share_interval(float(side[most]) * n, n) for side, n in zip(shares, sizes, strict=True))
     estimate, bounds = difference_interval(before, after)
-    table = (shares * np.array(sizes)).to_numpy().T
-    p = None if len(shares) < 2 else float(scipy_stats.chi2_contingency(table, lambda_="log-likelihood").pvalue)
+    p = _g_test(shares * np.array(sizes)[:, None])
     shift = replace(
-        base, value=value, estimate=estimate, interval=bounds, before=before[0], after=after[0],
-        distance=float(change.abs().sum() / 2), verdict="never_varied" if p is None else "too_few",
+        base, value=names[most], estimate=estimate, interval=bounds, before=before[0], after=after[0],
+        distance=float(np.abs(change).sum() / 2),
     )  # fmt: skip
     return shift, p
 
 
-def _mass(words: np.ndarray, weights: np.ndarray) -> pd.Series:
-    return pd.Series(weights).groupby(words).sum()
+def _g_test(counts: Floats) -> float:
+    """p of the likelihood-ratio test that both rows have one mix."""
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
+    seen = counts > 0
+    g2 = 2 * float((counts[seen] * np.log(counts[seen] / expected[seen])).sum())
+    return float(scipy_stats.chi2.sf(g2, counts.shape[1] - 1))
+
+
+def _words(rows: Rows, name: str) -> tuple[Texts, Floats]:
+    """The values that are there, and what each weighs."""
+    words = rows.text(name)
+    assert words is not None, "the caller looked whether the column is there"
+    known = np.array([word is not None for word in words], bool)
+    return words[known], rows.weights[known]
+
+
+def _shares(a: Texts, wa: Floats, b: Texts, wb: Floats) -> tuple[list[str], Floats]:
+    """The values and their shares now (first row) and before; beyond MOST_VALUES one for the rest."""
+    names, index = np.unique(np.concatenate([a, b]).astype(str), return_inverse=True)
+    mass = np.stack([np.bincount(index[: len(a)], wa, len(names)), np.bincount(index[len(a) :], wb, len(names))])
+    shares = mass / mass.sum(axis=1, keepdims=True)
+    # By both windows: the most frequent of one of them would seem to fall in the other, by chance alone.
+    order = np.argsort(-shares.sum(axis=0), kind="stable")
+    kept, rest = order[:MOST_VALUES], order[MOST_VALUES:]
+    if not len(rest):
+        return [str(name) for name in names[kept]], shares[:, kept]
+    return [*map(str, names[kept]), _REST], np.hstack([shares[:, kept], shares[:, rest].sum(axis=1, keepdims=True)])

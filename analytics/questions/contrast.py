@@ -135,7 +135,19 @@ def _bounded(rows: Rows, asked: Truth, base: Contrast, seed: int) -> tuple[Rows,
     return rows, asked, replace(base, n=rows.n, warnings=tuple(warnings))
 
 
-def _compared(rows: Rows, asked: Truth, base: Contrast, filtered: Collection[str], seed: int) -> Contrast:
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """`ranked` explanations with the `qs` of all that are sure; `outcomes` that differ as well. `fields`: how many were asked."""
+
+    ranked: Ranked
+    qs: dict[Item, float]
+    outcomes: dict[Item, float]
+    fields: int
+    left_out: dict[str, str]
+
+
+def compared(rows: Rows, asked: Truth, filtered: Collection[str] = (), seed: int = 0) -> Compared:
+    """What is surely over-represented in the rows asked about, with the rows that have it: for those who go on with the rows."""
     names = other_names(rows, filtered)
     coded, left_out = code(rows)
     coded = [one for one in coded if one.field not in names and not (one.kind == "time" and one.field in filtered)]
@@ -149,12 +161,17 @@ def _compared(rows: Rows, asked: Truth, base: Contrast, filtered: Collection[str
     clusters = _clusters(rows)
     sure, gone = _sure([*given, *pairs], asked, weights, clusters), _sure(outcomes, asked, weights, clusters)
     ranked = rank(list(sure), asked, weights, len(able))
-    made = _Made(rows, asked, sure | gone)
-    found = made.explanations(ranked)
+    return Compared(ranked, sure, gone, len({one.field for one in able}), {**left_out, **names})
+
+
+def _compared(rows: Rows, asked: Truth, base: Contrast, filtered: Collection[str], seed: int) -> Contrast:
+    told = compared(rows, asked, filtered, seed)
+    made = _Made(rows, asked, told.qs | told.outcomes)
+    found = made.explanations(told.ranked)
     return replace(
         base, verdict="associated" if found else "not_shown", differences=tuple(found[:SHOWN]),
-        outcomes=tuple(made.difference(item, "outcome") for item in sorted(gone, key=lambda item: -item.score)),
-        fields=len({one.field for one in able}), left_out={**left_out, **names},
+        outcomes=tuple(made.difference(item, "outcome") for item in sorted(told.outcomes, key=lambda item: -item.score)),
+        fields=told.fields, left_out=told.left_out,
     )  # fmt: skip
 
 

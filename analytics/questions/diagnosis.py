@@ -1,0 +1,225 @@
+"""What is wrong among the requests, and where it comes from: the causes, the most certain first, or that nothing was found.
+
+First the symptoms (`symptoms`), each with the requests that show it and those that could have. Then for each the contrast over all
+that was given: parameters, identity, input, time, and pairs of them. Symptoms in the same place are one cause, named by the
+symptom from which the others follow; two faults at once are told apart by their symptoms. What was planted is never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import xlogy
+
+from analytics.questions.cause import Cause, Place, place_of
+from analytics.questions.cause_words import cause_phrase
+from analytics.questions.coding import role_of
+from analytics.questions.contrast import Compared, compared
+from analytics.questions.difference import words
+from analytics.questions.origin import origin_of, started
+from analytics.questions.result import ALPHA, Finding
+from analytics.questions.rows import Rows, Truth, column, observe
+from analytics.questions.scan import Item
+from analytics.questions.schema import Schema
+from analytics.questions.sentences import Language
+from analytics.questions.stats import difference_interval, share_interval
+from analytics.questions.symptoms import EXPECTED, FEWEST, ORDER, Symptom, symptoms
+from telemetry import fields
+
+MORE = 1.5
+"""A place has the symptom at least so many times as often as the rest."""
+GIVEN = ("parameter", "identity", "input", "time")
+KEPT = ("weight", "sampling_weight", "request_id", "attempt", "extra")
+DRAWN = ("seed",)
+"""Another number in every request: it explains nothing, and asking it costs certainty."""
+SHOWN = 10
+OF_DEGREE = ("slow", "lips_unclear")
+"""Symptoms against the usual: what a setting does to them all the time is its nature, no incident, unless its use began here."""
+NATURE = ("audio_s", "roi_width", "roi_height", "cache_hit", "encoder")
+"""Like a setting: what kind of work it is."""
+LATER = ("portrait_hash", "audio_hash", "audio_s", "roi_width", "roi_height", "cache_hit", "encoder", "queue_wait_ms")
+"""Known only when a request has come so far. Where every failed one lacks it, it tells where they stopped, not why."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A symptom that was asked about: how many requests show it, of how many that could."""
+
+    name: str
+    bad: int
+    known: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis(Finding):
+    """`causes`: the most certain first; empty where nothing was found. `standing`: what settings do to their requests all along,
+    which is no incident. `symptoms`: what was asked about."""
+
+    causes: tuple[Cause, ...] = ()
+    standing: tuple[Cause, ...] = ()
+    symptoms: tuple[Shown, ...] = ()
+
+    def sentence(self, language: Language = "en") -> str:
+        """The first cause, or that nothing was found."""
+        if self.causes:
+            return self.causes[0].sentence(language)
+        return cause_phrase("nothing" if self.n else "no_requests", language, n=self.n, asked=len(self.symptoms))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, with the sentences in both languages."""
+        causes, standing = ([cause.to_dict() for cause in part] for part in (self.causes, self.standing))
+        return {**super().to_dict(), "causes": causes, "standing": standing, "sentence": self.sentence(), "sentence_zh": self.sentence("zh")}
+
+
+def diagnose(
+    frame: pd.DataFrame,
+    schema: Schema | None = None,
+    *,
+    shows: Collection[str] | None = None,
+    truncated: bool = False,
+    seed: int = 0,
+) -> Diagnosis:
+    """The causes of what is wrong among request rows. `shows`: only symptoms with these names (those of one bad file).
+
+    A cause is named where its q times the number of symptoms that were asked about is below ALPHA; a symptom without a place is
+    one where surely more requests show it than `EXPECTED`.
+    """
+    rows = observe(frame, schema)
+    base = Diagnosis(n=rows.n, verdict="no_data" if not rows.n else "not_shown", truncated=truncated, warnings=rows.warnings)
+    if not rows.n:
+        return base
+    found = [one for one in symptoms(rows) if shows is None or one.name in shows]
+    asked = [one for one in found if one.bad.sum() >= FEWEST]
+    leaders: list[Cause] = []
+    others: list[Cause] = []
+    standing: list[Cause] = []
+    for symptom in asked:
+        made = list(_causes(rows, symptom, ALPHA / len(asked), seed))
+        standing += [one for one in made if _stands(one)]
+        made = [one for one in made if not _stands(one)]
+        leaders += made[:1]
+        others += made[1:]
+    causes = _joined(_ordered(leaders)) + _ordered(others)
+    shown = tuple(Shown(one.name, int(one.bad.sum()), int(one.known.sum())) for one in found)
+    return replace(base, verdict="associated" if causes else "not_shown", causes=tuple(causes[:SHOWN]),
+                   standing=tuple(_ordered(standing)), symptoms=shown)  # fmt: skip
+
+
+def _ordered(causes: list[Cause]) -> list[Cause]:
+    return sorted(causes, key=lambda one: -one.score)
+
+
+def _stands(cause: Cause) -> bool:
+    """Whether a cause is a setting that was used in this way all along, and a matter of degree."""
+    settings = {place.field for place in cause.where} <= {*fields.names("parameter"), "advice", *NATURE}
+    new = cause.since is not None or (cause.origin is not None and cause.origin.since is not None)
+    return bool(cause.where) and settings and not new and cause.symptom.startswith(OF_DEGREE)
+
+
+def given(rows: Rows, without: Collection[str] = ()) -> Rows:
+    """The same rows with only what was known before or beside the work."""
+    names = [
+        name for name in map(str, rows.frame.columns)
+        if name in KEPT or (name not in (*without, *DRAWN) and role_of(name, rows.schema.get(name)) in GIVEN)
+    ]  # fmt: skip
+    frame = rows.frame[names]
+    assert isinstance(frame, pd.DataFrame)
+    kept = [tuple(one for one in part if one.name in names) for part in (rows.schema.parameters, rows.schema.outcomes, rows.schema.identity)]
+    return replace(rows, frame=frame, schema=Schema(*kept))
+
+
+def _causes(rows: Rows, symptom: Symptom, level: float, seed: int) -> Iterator[Cause]:
+    some, bad = rows.take(symptom.known), symptom.bad[symptom.known]
+    never = [name for name in LATER if name in some.frame and some.frame.loc[bad, name].isna().all()]
+    some = given(some, (*symptom.columns, *never))
+    enough = min(bad.sum(), (~bad).sum()) >= FEWEST
+    told = compared(some, bad, (), seed) if enough else None
+    found = [] if told is None else list(_placed(some, bad, symptom, told, level))
+    if found:
+        yield from found
+    elif (whole := _everywhere(some, bad, symptom)) is not None:
+        yield whole
+
+
+def _placed(rows: Rows, bad: Truth, symptom: Symptom, told: Compared, level: float) -> Iterator[Cause]:
+    for group in told.ranked.groups:
+        item = group.leader
+        q = told.qs[item]
+        rate, usual = (float(bad[part].mean()) if part.any() else 0.0 for part in (item.mask, ~item.mask))
+        if q < level and item.enriched and rate >= MORE * usual:
+            yield _cause(rows, bad, symptom, *_named(item, group.same), q)
+
+
+def _named(item: Item, same: list[Item]) -> tuple[Item, tuple[Item, ...]]:
+    """A setting by itself rather than by the advice that it was given."""
+    setting = next((other for other in same if other.parts[0].coded.role == "parameter" and len(other.parts) == 1), None)
+    if item.field != "advice" or setting is None:
+        return item, tuple(same)
+    return setting, (item, *(other for other in same if other is not setting))
+
+
+def _cause(rows: Rows, bad: Truth, symptom: Symptom, item: Item, same: tuple[Item, ...], q: float) -> Cause:
+    places = [place_of(part) for part in item.parts]
+    since, until = next(((place.low, place.high) for place in places if place.field == "started_at"), (None, None))
+    where = tuple(place for place in places if place.field != "started_at")
+    if since is None and until is None and where:
+        since = started(rows, bad, item.mask)
+    here, inside = item.mask, item.mask & bad
+    counts = int(inside.sum()), int(here.sum()), int((bad & ~here).sum()), int((~here).sum())
+    shares = [share_interval(float(counts[k]), float(counts[k + 1])) for k in (2, 0)]
+    change, bounds = difference_interval(*shares)
+    return Cause(
+        n=rows.n, verdict="associated", unit="share", estimate=change, interval=bounds, q=q, symptom=symptom.name, size=symptom.size,
+        where=where, same_as=tuple(words(other) for other in same), since=since, until=until, origin=origin_of(rows, item, where),
+        bad_here=counts[0], here=counts[1], bad_elsewhere=counts[2], elsewhere=counts[3], score=item.score,
+        examples=_examples(rows, inside),
+    )  # fmt: skip
+
+
+def _everywhere(rows: Rows, bad: Truth, symptom: Symptom) -> Cause | None:
+    """The symptom without a place, where surely more requests show it than is no news."""
+    usual = EXPECTED.get(symptom.code)
+    n, k = rows.n, int(bad.sum())
+    if usual is None or k < FEWEST:
+        return None
+    share, bounds = share_interval(float(k), float(n))
+    if bounds[0] <= usual:
+        return None
+    told = 2 * float(xlogy(k, k / (n * usual)) + xlogy(n - k, (n - k) / (n * (1 - usual))))
+    return Cause(n=n, verdict="associated", unit="share", estimate=share, interval=bounds, symptom=symptom.name, size=symptom.size,
+                 bad_here=k, here=n, score=told, examples=_examples(rows, bad))  # fmt: skip
+
+
+def _examples(rows: Rows, chosen: Truth) -> tuple[str, ...]:
+    if "request_id" not in rows.frame:
+        return ()
+    return tuple(str(id) for id in column(rows.frame, "request_id").iloc[np.flatnonzero(chosen)[:3]])
+
+
+def _joined(causes: list[Cause]) -> list[Cause]:
+    """Symptoms in the same place as one cause, in the order of the surest of them."""
+    made: list[Cause] = []
+    for cause in causes:
+        k = next((k for k, other in enumerate(made) if _same_place(cause, other)), None)
+        if k is None:
+            made.append(cause)
+            continue
+        first, second = sorted((made[k], cause), key=lambda one: ORDER.index(one.symptom.partition(":")[0]))
+        made[k] = replace(first, also=(*first.also, second.symptom, *second.also), score=max(first.score, second.score))
+    return made
+
+
+def _same_place(one: Cause, other: Cause) -> bool:
+    if not one.where or not other.where:
+        return False
+    names, others = ({" and ".join(place.what for place in cause.where), *cause.same_as} for cause in (one, other))
+    return bool(names & others) or [_region(place) for place in one.where] == [_region(place) for place in other.where]
+
+
+def _region(place: Place) -> tuple[str, Any]:
+    """A field with its value, or with the side on which a region is open: bounds differ by what happened to be drawn."""
+    return place.field, place.value if place.kind == "categorical" else (place.low is None, place.high is None)

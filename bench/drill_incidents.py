@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analytics.questions.cause import Cause
-from bench.drill_traffic import fail, measured, traffic, work
+from bench.drill_traffic import drawn_like, fail, measured, measured_misses, stands_for, traffic, work
 from telemetry import fields
 
 MOST_BAD = 30
@@ -34,7 +34,9 @@ class Truth:
         """True where the cause is this one: no field too few, none too many; of fields that name the same requests one will do."""
         if not {cause.symptom, *cause.also} & set(self.symptoms):
             return False
-        if self.since is not None and (cause.since is None or abs(pd.Timestamp(cause.since) - self.since) > 0.1 * length):
+        if self.since is not None and (
+            cause.since is None or abs((pd.Timestamp(cause.since) - self.since).total_seconds()) > 0.1 * length.total_seconds()
+        ):
             return False
         if self.user is not None and not self._user_named(cause):
             return False
@@ -79,10 +81,10 @@ class Stage:
     def one_of(self, name: str, least: float = 0.03, most: float = 0.6) -> str:
         """A value of a field that neither nearly nobody nor nearly everybody has."""
         shares = self.frame[name].value_counts(normalize=True)
-        fit = shares[(shares >= least) & (shares <= most)]
-        if fit.empty:
+        fit = [str(value) for value, share in shares.items() if least <= share <= most]
+        if not fit:
             raise Unfit(name)
-        return str(self.random.choice(fit.index.to_numpy(object)))
+        return str(self.random.choice(fit))
 
     def where(self, *names: str) -> tuple[str, str, np.ndarray]:
         """A random one of these fields, a value, and its rows."""
@@ -92,10 +94,9 @@ class Stage:
 
     def some(self, rows: np.ndarray, least: float = 0.6) -> np.ndarray:
         """Most or all of these rows; half the time only from some moment on."""
-        at = self.frame["started_at"]
         if self.random.random() < 0.5:
-            inside = at[rows]
-            rows = rows & (at >= inside.iloc[int(self.random.uniform(0.1, 0.6) * len(inside))]).to_numpy(bool)
+            places = np.flatnonzero(rows)
+            rows = rows & (np.arange(len(rows)) >= places[int(self.random.uniform(0.1, 0.6) * len(places))])
         return rows & (self.random.random(len(rows)) < self.random.uniform(least, 1.0))
 
 
@@ -162,7 +163,8 @@ def _finished(frame: pd.DataFrame) -> pd.DataFrame:
     for stage in fields.STAGES:
         made[f"{stage}_ms"] = made[f"{stage}_busy_ms"]
     made["audio_drift_ms"] = made["audio_offset_ms"].abs()
-    made["advice"] = [fields.advise(row) for row in made[[f.name for f in fields.PARAMETERS if f.name in made]].to_dict("records")]
+    names = [one.name for one in fields.PARAMETERS if one.name in made]
+    made["advice"] = [fields.advise(row._asdict()) for row in made[names].itertuples(index=False)]
     made["latency_s"] = made[[f"{stage}_ms" for stage in fields.STAGES]].sum(axis=1) / 1000 + made["queue_wait_ms"] / 1000
     return made.assign(orphan=made["error_type"] == "replica_lost", duplicates=0, is_retry=False, weight=1.0)
 
@@ -216,7 +218,7 @@ def _frozen(stage: Stage) -> tuple[np.ndarray, Truth]:
 
 def _short_deadline(stage: Stage) -> tuple[np.ndarray, Truth]:
     f = stage.frame
-    limit = float(f["audio_s"].quantile(stage.random.uniform(0.6, 0.9)))
+    limit = float(np.quantile(f["audio_s"].dropna().to_numpy(float), stage.random.uniform(0.6, 0.9)))
     # Not a sharp edge: the encoder's pace varies as it was measured to.
     drawn = stage.random.choice(measured().residuals["encode_video"].to_numpy(float), len(f))
     rows = _well(stage) & (f["audio_s"].to_numpy(float) * np.exp(0.3 * drawn) > limit)
@@ -231,7 +233,9 @@ def _short_deadline(stage: Stage) -> tuple[np.ndarray, Truth]:
 def _memory(stage: Stage) -> tuple[np.ndarray, Truth]:
     f = stage.frame
     limit = int(stage.random.choice([640, 768, 1024]))
-    rows = _well(stage) & (f["min_resolution"] >= limit).to_numpy(bool) & (stage.random.random(len(f)) < stage.random.uniform(0.6, 1))
+    rows = (
+        _well(stage) & (f["min_resolution"] >= limit).to_numpy(bool) & (stage.random.random(len(f)) < stage.random.uniform(0.6, 1))
+    )
     stage.frame = fail(f, rows, np.full(len(f), "out_of_memory", object))
     return rows, Truth(("failed:out_of_memory",), (("min_resolution", None),))
 
@@ -245,13 +249,12 @@ def _slow(stage: Stage) -> tuple[np.ndarray, Truth]:
 
 def _template(stage: Stage) -> tuple[np.ndarray, Truth]:
     """From some moment on a department's template asks for half the motion; the outcomes are those of real requests with it."""
-    name, value, rows = stage.where("department")
+    _, value, rows = stage.where("department")
     f, random = stage.frame, stage.random
-    inside = f["started_at"][rows]
-    start = inside.iloc[int(random.uniform(0.2, 0.5) * len(inside))]
-    rows = rows & (f["started_at"] >= start).to_numpy(bool) & (random.random(len(f)) < 0.9) & _well(stage)
-    good = measured().good
-    drawn = good[good["dynamic_scale"] == 0.5].sample(len(f), replace=True, random_state=int(random.integers(2**31))).reset_index()
+    places = np.flatnonzero(rows)
+    start = places[int(random.uniform(0.2, 0.5) * len(places))]
+    rows = rows & (np.arange(len(f)) >= start) & (random.random(len(f)) < 0.9) & _well(stage)
+    drawn = drawn_like(np.full(len(f), 0.5), stands_for(f["audio_hash"]), random)
     f.loc[rows, "dynamic_scale"] = 0.5
     for column in ("audio_offset_ms", "sync_confidence", "sync_reason", "lip_match"):
         f.loc[rows, column] = drawn[column]
@@ -274,8 +277,7 @@ def _cache(stage: Stage) -> tuple[np.ndarray, Truth]:
     rows = _well(stage) & (f["started_at"] >= start).to_numpy(bool)
     rows &= (f["cache_hit"] == True).to_numpy(bool)  # noqa: E712 - None is neither
     f.loc[rows, "cache_hit"] = False
-    missed = random.choice(measured().good["preprocess_image_busy_ms"][~measured().good["cache_hit"].astype(bool)].to_numpy(float), len(f))
-    f.loc[rows, "preprocess_image_busy_ms"] = missed[rows]
+    f.loc[rows, "preprocess_image_busy_ms"] = random.choice(measured_misses(), len(f))[rows]
     return rows, Truth(("cache_missed",), since=start)
 
 

@@ -1,14 +1,16 @@
 """The traffic of a staged incident: request rows of an invented service whose noise, effects and times were measured in a real one.
 
 What a service does by itself is drawn from the 240 real requests of `tests/fixtures/sweep.parquet`: each invented request takes the
-meter's error, confidence and match of a faultless real one with the same strength of motion, and its stages' times are a power law
-fitted to all of them times that real request's own residuals. What they cannot tell is invented, on the unkind side: departments
-with templates of their own, hosts that the balancer prefers by department, a rollout host by host, a few portraits without a face,
-batches, load that rises and falls, rare failures, logs that have not arrived yet.
+meter's error, confidence and match of a faultless real one with the same strength of motion and the same recording (each invented
+recording stands for one of the four real ones, each portrait for one of the four real ones), and its stages' times are a power law
+fitted to all of them, times what portrait and recording add, times a real request's own residuals. What they cannot tell is
+invented, on the unkind side: departments with templates of their own, hosts that the balancer prefers by department, a rollout host
+by host, a few portraits without a face, batches, load that rises and falls, rare failures, logs that have not arrived yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from analytics.questions.rows import only
 from analytics.questions.stats import Floats
 from telemetry import fields
 
@@ -30,26 +34,47 @@ MOTION = (0.5, 0.8, 1.0, 1.2, 1.6, 2.0)
 
 @dataclass(frozen=True)
 class Measured:
-    """The real requests: faultless ones to draw from, and for each stage the power law and every request's residual."""
+    """The real requests: faultless ones to draw from, and for each stage the power law (work, then what each portrait and each
+    recording adds to the logarithm) and every request's residual."""
 
     good: pd.DataFrame
     laws: dict[str, Floats]
     residuals: pd.DataFrame
+    faces: list[str]
+    sounds: list[str]
 
 
 @cache
 def measured() -> Measured:
     """Read once."""
     rows = pd.read_parquet(SWEEP)
-    good = rows[(rows["department"] == "press") | (rows["video_fps"] == rows["fps"]) & (rows["department"] == "film")]
-    design = np.column_stack([np.ones(len(rows)), *(np.log(rows[name].to_numpy(float)) for name in WORK)])
+    good = rows.loc[(rows["department"] == "press") | (rows["video_fps"] == rows["fps"]) & (rows["department"] == "film")]
+    assert isinstance(good, pd.DataFrame)
+    faces, sounds = (sorted(rows[name].unique()) for name in ("portrait_hash", "audio_hash"))
+    design = _design(rows, _places(rows["portrait_hash"], faces), _places(rows["audio_hash"], sounds))
     laws, residuals = {}, {}
     for stage in fields.STAGES:
         usable = rows["cache_hit"].to_numpy(bool) if stage == "preprocess_image" else np.ones(len(rows), bool)
         time = np.log(rows[f"{stage}_busy_ms"].to_numpy(float))
         laws[stage] = np.linalg.lstsq(design[usable], time[usable], rcond=None)[0]
         residuals[stage] = np.where(usable, time - design @ laws[stage], 0.0)
-    return Measured(good.reset_index(drop=True), laws, pd.DataFrame(residuals))
+    return Measured(good.reset_index(drop=True), laws, pd.DataFrame(residuals), faces, sounds)
+
+
+def _places(names: Iterable[str], known: list[str]) -> NDArray[Any]:
+    return np.array([known.index(name) for name in names])
+
+
+def _design(rows: pd.DataFrame, face: NDArray[Any], sound: NDArray[Any]) -> Floats:
+    """The logarithms of the work, then one column for each of the four portraits and recordings."""
+    work = [np.log(rows[name].to_numpy(float)) for name in WORK]
+    # The four lengths are the four recordings: of the two only the length is fitted, the recordings take up the rest.
+    return np.column_stack([*work, *(face == k for k in range(4)), *(0.1 * (sound == k) for k in range(4))])
+
+
+def stands_for(names: Iterable[str]) -> NDArray[Any]:
+    """Which of the four real portraits or recordings an invented one (p12, a7) stands for, by its number."""
+    return np.array([int(name[1:]) * 7 % 11 % 4 for name in names])
 
 
 def traffic(n: int, random: np.random.Generator) -> pd.DataFrame:
@@ -71,7 +96,8 @@ def _settings(place: np.ndarray, names: np.ndarray, at: Floats, random: np.rando
     motion, rate = random.choice([1.0, 1.0, 1.2, 1.6], count), random.choice([25.0, 25.0, 25.0, 30.0, 24.0], count)
     own = random.random(n) < 0.3
     free = {
-        "inference_steps": random.choice([5, 10, 20, 25, 30, 40], n), "min_resolution": random.choice([256, 384, 512, 768, 1024], n),
+        "inference_steps": random.choice([5, 10, 20, 25, 30, 40], n),
+        "min_resolution": random.choice([256, 384, 512, 768, 1024], n),
         "dynamic_scale": random.choice([0.8, 1.0, 1.2, 1.6, 2.0], n, p=[0.1, 0.4, 0.3, 0.15, 0.05]),
         "fps": random.choice([24.0, 25.0, 30.0], n, p=[0.15, 0.7, 0.15]),
     }  # fmt: skip
@@ -89,13 +115,16 @@ def _settings(place: np.ndarray, names: np.ndarray, at: Floats, random: np.rando
 def _inputs(n: int, place: np.ndarray, names: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
     """Recordings and portraits that some use again and again, owners with habits, batches from folders."""
     owner = place * 100 + np.minimum(random.zipf(1.7, n), 30)
-    sound, face = (np.minimum(random.zipf(power, n), n // 3 + 3) for power in (random.uniform(1.3, 2), random.uniform(1.3, 2)))
-    lengths = np.clip(random.lognormal(1.9, 0.6, n // 3 + 4), 1.5, 60)
+    sound, face = (np.minimum(random.zipf(random.uniform(1.3, 2), n), n // 3 + 3) for _ in range(2))
+    # A speech is mostly recorded for one video; some are used again and again.
+    sound = np.where(random.random(n) < random.uniform(0.3, 0.8), n + np.arange(n), sound)
+    lengths = np.clip(random.lognormal(1.9, 0.6, 2 * n), 1.5, 60)
     folders = np.array([f"{names[one // 100]}/batch-{one % 3}" for one in owner], object)
     return pd.DataFrame({
         "owner_hash": [f"o{one}" for one in owner], "client_hash": [f"c{one // 2}" for one in owner],
-        "audio_hash": [f"a{one}" for one in sound], "portrait_hash": [f"p{one}" for one in face], "audio_s": np.round(lengths[sound], 3),
-        "source_prefix": np.where(random.random(n) < 0.35, folders, None), "roi_width": random.integers(180, 700, n // 3 + 4)[face],
+        "audio_hash": [f"a{one}" for one in sound], "portrait_hash": [f"p{one}" for one in face],
+        "audio_s": np.round(lengths[sound], 3),
+        "source_prefix": only(folders, random.random(n) < 0.35), "roi_width": random.integers(180, 700, n // 3 + 4)[face],
     })  # fmt: skip
 
 
@@ -114,13 +143,13 @@ def _machines(n: int, place: np.ndarray, at: Floats, hours: float, random: np.ra
 
 def work(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """What comes of it by itself: measured noise and times, load, and the failures that are always there."""
-    real, n = measured(), len(frame)
-    donor = _donors(frame["dynamic_scale"].to_numpy(float), random)
-    drawn = real.good.iloc[donor].reset_index(drop=True)
+    n = len(frame)
+    drawn = drawn_like(frame["dynamic_scale"].to_numpy(float), stands_for(frame["audio_hash"]), random)
     made: dict[str, Any] = {
         "status": "ok", "http_status": 200, "error_type": None, "error_message": None, "failed_stage": None,
         "audio_offset_ms": drawn["audio_offset_ms"].to_numpy(float), "sync_confidence": drawn["sync_confidence"].to_numpy(float),
-        "sync_reason": drawn["sync_reason"].to_numpy(object), "lip_match": drawn["lip_match"].to_numpy(float), "frozen_tail_ms": 0.0,
+        "sync_reason": drawn["sync_reason"].to_numpy(object), "lip_match": drawn["lip_match"].to_numpy(float),
+        "frozen_tail_ms": 0.0,
     }  # fmt: skip
     rate, length = frame["fps"].to_numpy(float), frame["audio_s"].to_numpy(float)
     made["video_frames"] = np.ceil(length * rate - 1e-6)
@@ -134,15 +163,22 @@ def work(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     return _failures(known, random)
 
 
-def _donors(motion: Floats, random: np.random.Generator) -> np.ndarray:
-    good = measured().good["dynamic_scale"].to_numpy(float)
+def drawn_like(motion: Floats, sound: NDArray[Any], random: np.random.Generator) -> pd.DataFrame:
+    """A faultless real request for each invented one, with the nearest strength of motion and the recording it stands for."""
+    real = measured()
+    good, sounds = real.good["dynamic_scale"].to_numpy(float), _places(real.good["audio_hash"], real.sounds)
     level = np.array(MOTION)[np.abs(motion[:, None] - np.array(MOTION)[None, :]).argmin(axis=1)]
-    return np.array([random.choice(np.flatnonzero(good == one)) for one in level])
+    donor = np.zeros(len(motion), int)
+    for one in MOTION:
+        for k in range(4):
+            wanted, fit = (level == one) & (sound == k), np.flatnonzero((good == one) & (sounds == k))
+            donor[wanted] = random.choice(fit if len(fit) else np.flatnonzero(good == one), int(wanted.sum()))
+    return real.good.iloc[donor].reset_index(drop=True)
 
 
 def _times(frame: pd.DataFrame, random: np.random.Generator) -> dict[str, Any]:
     real, n = measured(), len(frame)
-    design = np.column_stack([np.ones(n), *(np.log(frame[name].to_numpy(float)) for name in WORK)])
+    design = _design(frame, stands_for(frame["portrait_hash"]), stands_for(frame["audio_hash"]))
     drawn = real.residuals.iloc[random.integers(0, len(real.residuals), n)].reset_index(drop=True)
     # Load: a slow wave and a wandering, up to twice the time.
     phase = np.linspace(0, random.uniform(2, 9), n) + random.uniform(0, 6)
@@ -183,8 +219,8 @@ def _failures(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 STAGE_OF = {"face_not_found": "preprocess_image", "audio_silent": "load_audio", "path_invisible_characters": "admission",
             "out_of_memory": "run_inference", "encoder_timeout": "encode_video"}  # fmt: skip
-OUTCOMES = ("audio_offset_ms", "audio_drift_ms", "sync_confidence", "lip_match", "duration_drift_ms", "frozen_tail_ms", "video_s", "video_fps",
-            "video_frames", "sync_reason")  # fmt: skip
+OUTCOMES = ("audio_offset_ms", "audio_drift_ms", "sync_confidence", "lip_match", "duration_drift_ms", "frozen_tail_ms", "video_s",
+            "video_fps", "video_frames", "sync_reason")  # fmt: skip
 
 
 def fail(frame: pd.DataFrame, which: np.ndarray, types: Any) -> pd.DataFrame:

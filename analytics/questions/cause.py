@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from analytics.filters.sql import quoted
 from analytics.questions.cause_words import cause_phrase, symptom_words
 from analytics.questions.difference import described, words
 from analytics.questions.result import Finding
@@ -36,6 +37,27 @@ class Place:
         ends = ((self.low, ">="), (self.high, "<="))
         return " && ".join(f"{self.field} {sign} {_bound(end)}" for end, sign in ends if end is not None)
 
+    @property
+    def sql(self) -> str:
+        """As a condition of SQL, false for a row that lacks the field."""
+        name = quoted(self.field)
+        if self.field in ("hour", "weekday"):
+            name = "extract(hour FROM started_at)" if self.field == "hour" else "left(dayname(started_at), 3)"
+        if self.value in ("missing", "not set"):
+            return f"{name} IS NULL"
+        if self.field == "advice":
+            return f"coalesce(list_contains(advice, {_literal(self.value)}), false)"
+        if self.kind == "categorical":
+            return f"coalesce({name} = {_literal(self.value)}, false)"
+        ends = ((self.low, ">="), (self.high, "<="))
+        return " AND ".join(f"coalesce({name} {sign} {_literal(end)}, false)" for end, sign in ends if end is not None) or "true"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else f"{value:.17g}"
+
 
 def place_of(part: Part) -> Place:
     """The place that a part of an explanation names."""
@@ -52,12 +74,12 @@ def _bound(value: Any) -> str:
 class Cause(Finding):
     """`estimate`: share of the requests in the place that show the symptom, less that of the others (unit `share`).
 
-    `symptom`: its name (`sound_late`, `failed:out_of_memory`, `slow:run_inference`); `also`: symptoms that follow in the same place.
+    `symptom`: its name (`sound_late`, `failed:out_of_memory`, `slow:run_inference`); `also`: what follows in the same place.
     `where`: all of it holds together; empty where the symptom is everywhere alike. `same_as`: other words for the same requests.
-    `since`, `until`: bounds of the time, UTC. `origin`: who uses the setting that is the place, and since when. `size`: how large
-    the symptom is (ms, or times the usual). `here`, `bad_here`, `elsewhere`, `bad_elsewhere`: counts of requests. `score`: what
-    causes are ordered by. `examples`: ids of requests.
-    """
+    `since`, `until`: bounds of the time that are part of the place, UTC; `began`: when it began there, where that was later than the
+    first request. `origin`: who uses the setting that is the place, and since when. `size`: how large the symptom is (ms, or times
+    the usual). `here`, `bad_here`, `elsewhere`, `bad_elsewhere`: counts of requests. `score`: what causes are ordered by. `examples`:
+    ids of requests.
 
     symptom: str
     also: tuple[str, ...] = ()
@@ -65,6 +87,7 @@ class Cause(Finding):
     same_as: tuple[str, ...] = ()
     since: str | None = None
     until: str | None = None
+    began: str | None = None
     origin: Origin | None = None
     size: float | None = None
     here: int = 0
@@ -78,9 +101,17 @@ class Cause(Finding):
     def expression(self) -> str | None:
         """The place as a filter, with its time; None where it has no words or is everywhere."""
         parts = [place.expression for place in self.where]
-        parts += [f'started_at >= "{self.since}"'] if self.since else []
+        parts += [f'started_at >= "{self.since or self.began}"'] if self.since or self.began else []
         parts += [f'started_at <= "{self.until}"'] if self.until else []
         return None if not parts or None in parts else " && ".join(part for part in parts if part)
+
+    @property
+    def sql(self) -> str:
+        """The place, with its time, as a condition of SQL."""
+        parts = [place.sql for place in self.where]
+        parts += [f"started_at >= '{self.since}'"] if self.since else []
+        parts += [f"started_at <= '{self.until}'"] if self.until else []
+        return " AND ".join(parts) or "true"
 
     def place(self, language: Language = "en") -> str:
         """Where and since when, in words."""
@@ -99,6 +130,8 @@ class Cause(Finding):
             bad_here=self.bad_here, here=self.here, bad_elsewhere=self.bad_elsewhere, elsewhere=self.elsewhere,
             share=amount(self.bad_here / self.here if self.here else 0.0, "share"),
         )  # fmt: skip
+        if self.began:
+            said += cause_phrase("began", language, at=self.began)
         if self.same_as:
             said += cause_phrase("same", language, names=", ".join(self.same_as))
         if self.origin is not None:

@@ -39,6 +39,7 @@ PHRASES: dict[str, dict[Language, str]] = {
     "everywhere": {"en": "everywhere alike", "zh": "各处相同"},
     "since": {"en": "since {at}", "zh": "自 {at} 起"},
     "until": {"en": "until {at}", "zh": "至 {at}"},
+    "began": {"en": " It began there at {at}.", "zh": " 该处始于 {at}。"},
     "same": {"en": " The same requests: {names}.", "zh": " 相同的请求：{names}。"},
     "origin": {
         "en": " Who uses it: {place} ({share_in} of the requests with it, {share_out} of the others).",

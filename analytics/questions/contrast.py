@@ -146,8 +146,10 @@ class Compared:
     left_out: dict[str, str]
 
 
-def compared(rows: Rows, asked: Truth, filtered: Collection[str] = (), seed: int = 0) -> Compared:
-    """What is surely over-represented in the rows asked about, with the rows that have it: for those who go on with the rows."""
+def compared(rows: Rows, asked: Truth, filtered: Collection[str] = (), seed: int = 0, *, least: float = 0.0) -> Compared:
+    """What is surely over-represented in the rows asked about, with the rows that have it: for those who go on with the rows.
+
+    `least`: G² of a value by itself, below which no partner of it is looked for."""
     names = other_names(rows, filtered)
     coded, left_out = code(rows)
     coded = [one for one in coded if one.field not in names and not (one.kind == "time" and one.field in filtered)]
@@ -157,7 +159,7 @@ def compared(rows: Rows, asked: Truth, filtered: Collection[str] = (), seed: int
     given = [item for one in able for item in scan(one, asked, weights)]
     outcomes = [item for one in rest for item in scan(one, asked, weights)[:1]]
     pairs = find_pairs([item for item in given if item.parts[0].coded.role != "run"],
-                       [one for one in able if one.role != "run"], asked, weights, seed)  # fmt: skip
+                       [one for one in able if one.role != "run"], asked, weights, seed, least=least)  # fmt: skip
     clusters = _clusters(rows)
     sure, gone = _sure([*given, *pairs], asked, weights, clusters), _sure(outcomes, asked, weights, clusters)
     ranked = rank(list(sure), asked, weights, len(able))

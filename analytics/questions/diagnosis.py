@@ -17,13 +17,15 @@ from scipy.special import xlogy
 
 from analytics.questions.cause import Cause, Place, place_of
 from analytics.questions.cause_words import cause_phrase
-from analytics.questions.coding import role_of
+from analytics.questions.coding import code, role_of
 from analytics.questions.contrast import Compared, compared
 from analytics.questions.difference import words
+from analytics.questions.grouping import SAME, overlap
 from analytics.questions.origin import origin_of, started
+from analytics.questions.pace import INPUTS
 from analytics.questions.result import ALPHA, Finding
 from analytics.questions.rows import Rows, Truth, column, observe
-from analytics.questions.scan import Item
+from analytics.questions.scan import Item, Part, item_of, moved
 from analytics.questions.schema import Schema
 from analytics.questions.sentences import Language
 from analytics.questions.stats import difference_interval, share_interval
@@ -37,10 +39,14 @@ KEPT = ("weight", "sampling_weight", "request_id", "attempt", "extra")
 DRAWN = ("seed",)
 """Another number in every request: it explains nothing, and asking it costs certainty."""
 SHOWN = 10
+ALONE = 6.6
+"""G² (p = 0.01) of a value by itself, below which no partner of it is looked for: half of the time is spent on pairs."""
 OF_DEGREE = ("slow", "lips_unclear")
 """Symptoms against the usual: what a setting does to them all the time is its nature, no incident, unless its use began here."""
-NATURE = ("audio_s", "roi_width", "roi_height", "cache_hit", "encoder")
-"""Like a setting: what kind of work it is."""
+NATURE = ("audio_s", "roi_width", "roi_height", "cache_hit", "encoder", *INPUTS)
+"""Like a setting: what kind of work it is, of what."""
+KEEPS = 0.85
+"""Share of the bad ones in a place that one more value must have to belong to it."""
 LATER = ("portrait_hash", "audio_hash", "audio_s", "roi_width", "roi_height", "cache_hit", "encoder", "queue_wait_ms")
 """Known only when a request has come so far. Where every failed one lacks it, it tells where they stopped, not why."""
 
@@ -72,7 +78,13 @@ class Diagnosis(Finding):
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the sentences in both languages."""
         causes, standing = ([cause.to_dict() for cause in part] for part in (self.causes, self.standing))
-        return {**super().to_dict(), "causes": causes, "standing": standing, "sentence": self.sentence(), "sentence_zh": self.sentence("zh")}
+        return {
+            **super().to_dict(),
+            "causes": causes,
+            "standing": standing,
+            "sentence": self.sentence(),
+            "sentence_zh": self.sentence("zh"),
+        }
 
 
 def diagnose(
@@ -116,7 +128,7 @@ def _ordered(causes: list[Cause]) -> list[Cause]:
 def _stands(cause: Cause) -> bool:
     """Whether a cause is a setting that was used in this way all along, and a matter of degree."""
     settings = {place.field for place in cause.where} <= {*fields.names("parameter"), "advice", *NATURE}
-    new = cause.since is not None or (cause.origin is not None and cause.origin.since is not None)
+    new = (cause.since or cause.began) is not None or (cause.origin is not None and cause.origin.since is not None)
     return bool(cause.where) and settings and not new and cause.symptom.startswith(OF_DEGREE)
 
 
@@ -128,7 +140,10 @@ def given(rows: Rows, without: Collection[str] = ()) -> Rows:
     ]  # fmt: skip
     frame = rows.frame[names]
     assert isinstance(frame, pd.DataFrame)
-    kept = [tuple(one for one in part if one.name in names) for part in (rows.schema.parameters, rows.schema.outcomes, rows.schema.identity)]
+    kept = [
+        tuple(one for one in part if one.name in names)
+        for part in (rows.schema.parameters, rows.schema.outcomes, rows.schema.identity)
+    ]
     return replace(rows, frame=frame, schema=Schema(*kept))
 
 
@@ -137,7 +152,7 @@ def _causes(rows: Rows, symptom: Symptom, level: float, seed: int) -> Iterator[C
     never = [name for name in LATER if name in some.frame and some.frame.loc[bad, name].isna().all()]
     some = given(some, (*symptom.columns, *never))
     enough = min(bad.sum(), (~bad).sum()) >= FEWEST
-    told = compared(some, bad, (), seed) if enough else None
+    told = compared(some, bad, (), seed, least=ALONE) if enough else None
     found = [] if told is None else list(_placed(some, bad, symptom, told, level))
     if found:
         yield from found
@@ -151,7 +166,48 @@ def _placed(rows: Rows, bad: Truth, symptom: Symptom, told: Compared, level: flo
         q = told.qs[item]
         rate, usual = (float(bad[part].mean()) if part.any() else 0.0 for part in (item.mask, ~item.mask))
         if q < level and item.enriched and rate >= MORE * usual:
-            yield _cause(rows, bad, symptom, *_named(item, group.same), q)
+            item, same = _named(item, group.same)
+            more = _within(rows, bad, item, ALPHA if item.field == "started_at" else level)
+            if more is not None:
+                item = item_of((*item.parts, more), bad, rows.weights, item.tests)
+            yield _cause(rows, bad, symptom, item, (*same, *_alike(item, told, rows)), q)
+
+
+def _alike(item: Item, told: Compared, rows: Rows) -> Iterator[Item]:
+    """Other words for the one value that, with its time, is the place: a host that has a single replica."""
+    parts = [part for part in item.parts if part.coded.kind != "time"]
+    if len(item.parts) == 2 and len(parts) == 1:
+        for other in told.qs:
+            if (
+                len(other.parts) == 1
+                and other.field != parts[0].coded.field
+                and overlap(other.mask, parts[0].mask, rows.weights) >= SAME
+            ):
+                yield other
+
+
+def _within(rows: Rows, bad: Truth, item: Item, level: float) -> Part | None:
+    """Inside a place, one more value that surely separates the bad ones and has nearly all of them; None where there is none.
+
+    So a pair is found that hardly tells more than its better value by itself.
+    """
+    inside = item.mask
+    if len(item.parts) > 1 or min((bad & inside).sum(), (~bad & inside).sum()) < FEWEST:
+        return None
+    told = compared(rows.take(inside), bad[inside], least=np.inf)
+    fields_of = {part.coded.field for part in item.parts}
+    for group in told.ranked.groups[:1]:
+        found = group.leader
+        if (
+            told.qs[found] < level
+            and found.enriched
+            and found.field not in fields_of
+            and found.table[0] >= KEEPS * bad[inside].sum()
+        ):
+            part = found.parts[0]
+            whole = next(one for one in code(rows)[0] if one.field == part.coded.field and one.kind == part.coded.kind)
+            return moved(part, whole)
+    return None
 
 
 def _named(item: Item, same: list[Item]) -> tuple[Item, tuple[Item, ...]]:
@@ -166,16 +222,15 @@ def _cause(rows: Rows, bad: Truth, symptom: Symptom, item: Item, same: tuple[Ite
     places = [place_of(part) for part in item.parts]
     since, until = next(((place.low, place.high) for place in places if place.field == "started_at"), (None, None))
     where = tuple(place for place in places if place.field != "started_at")
-    if since is None and until is None and where:
-        since = started(rows, bad, item.mask)
+    began = started(rows, bad, item.mask) if since is None and until is None and where else None
     here, inside = item.mask, item.mask & bad
     counts = int(inside.sum()), int(here.sum()), int((bad & ~here).sum()), int((~here).sum())
     shares = [share_interval(float(counts[k]), float(counts[k + 1])) for k in (2, 0)]
     change, bounds = difference_interval(*shares)
     return Cause(
-        n=rows.n, verdict="associated", unit="share", estimate=change, interval=bounds, q=q, symptom=symptom.name, size=symptom.size,
-        where=where, same_as=tuple(words(other) for other in same), since=since, until=until, origin=origin_of(rows, item, where),
-        bad_here=counts[0], here=counts[1], bad_elsewhere=counts[2], elsewhere=counts[3], score=item.score,
+        n=rows.n, verdict="associated", unit="share", estimate=change, interval=bounds, q=q, symptom=symptom.name,
+        size=symptom.size, where=where, same_as=tuple(dict.fromkeys(words(other) for other in same)), since=since, until=until,
+        began=began, origin=origin_of(rows, item, where), bad_here=counts[0], here=counts[1], bad_elsewhere=counts[2], elsewhere=counts[3], score=item.score,
         examples=_examples(rows, inside),
     )  # fmt: skip
 

@@ -33,14 +33,14 @@ def started(rows: Rows, bad: Truth, here: Truth) -> str | None:
     n, total = len(order), int(bad[order].sum())
     if n < 8:
         return None
-    k = np.arange(1, n)
+    k = np.arange(1.0, n)
     before = np.cumsum(bad[order])[:-1].astype(float)
     after = total - before
     g2 = np.where(after * k * BEFORE > before * (n - k), g2_of(before, k - before, after, n - k - after), 0.0)
     best = int(g2.argmax())
     if scipy_stats.chi2.logsf(g2[best], 1) + np.log(n) > SURE:
         return None
-    return _moment(at[order[best + 1]])
+    return _moment(float(at[order[best + 1]]))
 
 
 def origin_of(rows: Rows, item: Item, where: tuple[Place, ...]) -> Origin | None:

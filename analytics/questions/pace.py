@@ -18,6 +18,10 @@ from telemetry import fields
 
 WORK = ("audio_s", "fps", "min_resolution", "inference_steps")
 """What the work of a stage is proportional to a power of."""
+INPUTS = ("portrait_hash", "audio_hash")
+"""What the pictures and sounds themselves add to a stage's time."""
+PULL = 5
+"""Requests whose weight the median of all has in that of a group: a group of five is believed half."""
 ENOUGH = 40
 """Requests below which no usual time is known."""
 SIGMAS = 1.5
@@ -63,7 +67,19 @@ def _residual(rows: Rows, stage: str, usable: Truth) -> Floats | None:
     design = np.column_stack([np.ones(rows.n), *varied])
     made = np.full(rows.n, np.nan)
     made[known] = _robust(design[known], np.log(time[known]))
+    for name in INPUTS:
+        words = rows.text(name)
+        if words is not None:
+            made = made - level(made, words)
     return made
+
+
+def level(values: Floats, words: np.ndarray) -> Floats:
+    """The median of each group less that of all (0 without a group), drawn towards 0 where the group is small."""
+    made = pd.Series(values)
+    groups = made.groupby(pd.Series(words))
+    middle, counts = (np.asarray(groups.transform(name), float) for name in ("median", "count"))
+    return np.nan_to_num((middle - float(made.median())) * counts / (counts + PULL))
 
 
 def _time(rows: Rows, stage: str) -> Floats:

@@ -31,9 +31,11 @@ LEVEL = 0.01
 """Of p that each value matters given the other, times the pairs that were looked at."""
 
 
-def find_pairs(singles: Sequence[Item], coded: Sequence[Coded], inside: Truth, weights: Floats, seed: int = 0) -> list[Item]:
-    """The pairs that tell more than their values, the best first; usually none."""
-    bases = _distinct(sorted((item for item in singles if item.enriched), key=lambda item: -item.score), BASES)
+def find_pairs(
+    singles: Sequence[Item], coded: Sequence[Coded], inside: Truth, weights: Floats, seed: int = 0, *, least: float = 0.0
+) -> list[Item]:
+    """The pairs that tell more than their values, the best first; usually none. `least`: G² of a value to look for its partner."""
+    bases = _distinct(sorted((item for item in singles if item.enriched and item.g2 >= least), key=lambda item: -item.score), BASES)
     if not bases:
         return []
     rows = _sample(inside, seed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ def best_run(within: Floats, without: Floats, total: tuple[float, float] | None 
     k = len(within)
     ups, downs = np.r_[0.0, np.cumsum(within)], np.r_[0.0, np.cumsum(without)]
     n_in, n_out = total or (ups[-1], downs[-1])
-    first, last = np.triu_indices(k)
+    first, last = _runs(k)
     a, b = ups[last + 1] - ups[first], downs[last + 1] - downs[first]
     usable = (a >= min(RARE, n_in)) & (a * n_out > b * n_in)
     if total is None:
@@ -147,6 +147,13 @@ def best_run(within: Floats, without: Floats, total: tuple[float, float] | None 
     g2 = np.where(usable, g2_of(a, b, n_in - a, n_out - b), -1.0)
     best = int(g2.argmax())
     return int(first[best]) + 1, int(last[best]) + 1
+
+
+@cache
+def _runs(bins: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and last bin of every run."""
+    first, last = np.triu_indices(bins)
+    return first, last
 
 
 def _levels(coded: Coded, within: Floats, without: Floats) -> list[Item]:
@@ -203,6 +210,14 @@ def _part(coded: Coded, first: int, last: int) -> Part:
     if coded.values is None:
         return Part(coded, first, last)
     return Part(coded, first, last, float(coded.levels[first - 1][0]), float(coded.levels[last - 1][1]))
+
+
+def moved(part: Part, coded: Coded) -> Part:
+    """The same value or region among other rows of the same field. Raises ValueError where none of them has the value."""
+    if coded.values is not None:
+        return replace(part, coded=coded)
+    place = coded.levels.index(part.coded.levels[part.first - 1]) + 1
+    return Part(coded, place, place)
 
 
 def refined(part: Part, inside: Truth, weights: Floats, among: Truth | None = None) -> Part:

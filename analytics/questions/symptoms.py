@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analytics.questions.pace import slow_stages
+from analytics.questions.pace import INPUTS, level, slow_stages
 from analytics.questions.rows import Rows, Truth, moments
 from analytics.questions.rows import column as column_of
 from analytics.questions.stats import Floats
@@ -45,7 +45,8 @@ slow stage, an unclear mouth) has no such share: all of them cannot be worse tha
 @dataclass(frozen=True, eq=False)
 class Symptom:
     """`bad`: rows that show it; `known`: rows that could have. `detail`: the error type or the stage. `size`: how large it is in
-    the rows that show it (ms, or times the usual), None where it is a yes or no. `columns`: what it was read from."""
+    the rows that show it (ms, or times the usual), None where it is a yes or no. `columns`: what it was read from. `sql`: the same
+    two sets of rows in SQL (bad, known), None where they come from a model of what is usual."""
 
     code: str
     bad: Truth
@@ -53,6 +54,7 @@ class Symptom:
     columns: tuple[str, ...]
     detail: str = ""
     size: float | None = None
+    sql: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -84,6 +86,9 @@ def relabelled(rows: Rows) -> Truth:
         return np.abs(written / asked - 1) > RATE
 
 
+_RELABELLED = f"coalesce(abs(video_fps / fps - 1) > {RATE}, false)"
+
+
 def _relabelled(rows: Rows) -> Iterator[Symptom]:
     asked, written = numbers_of(rows, "fps"), numbers_of(rows, "video_fps")
     bad = relabelled(rows)
@@ -93,28 +98,35 @@ def _relabelled(rows: Rows) -> Iterator[Symptom]:
     rates, counts = np.unique(written[bad], return_counts=True)
     known = np.isfinite(asked) & np.isfinite(written) & (bad | (np.abs(asked / rates[counts.argmax()] - 1) > RATE))
     drift = numbers_of(rows, "duration_drift_ms")[bad]
-    yield Symptom("frames_relabelled", bad, known, ("fps", "video_fps", "duration_drift_ms"), size=_middle(np.abs(drift)))
+    sql = _RELABELLED, f"video_fps IS NOT NULL AND (({_RELABELLED}) OR abs(fps / {rates[counts.argmax()]:.10g} - 1) > {RATE})"
+    yield Symptom("frames_relabelled", bad, known, ("fps", "video_fps", "duration_drift_ms"), size=_middle(np.abs(drift)), sql=sql)
 
 
 def _lengths(rows: Rows) -> Iterator[Symptom]:
     drift, known = numbers_of(rows, "duration_drift_ms"), ended_well(rows) & ~relabelled(rows)
     known &= np.isfinite(drift)
-    for code, bad in (("tail_cut", drift < -LENGTH_MS), ("picture_longer", drift > LENGTH_MS)):
-        yield Symptom(code, bad & known, known, ("duration_drift_ms",), size=_middle(np.abs(drift[bad & known])))
+    sides = (("tail_cut", drift < -LENGTH_MS, f"< -{LENGTH_MS}"), ("picture_longer", drift > LENGTH_MS, f"> {LENGTH_MS}"))
+    for code, bad, words in sides:
+        sql = f"duration_drift_ms {words}", f"status = 'ok' AND duration_drift_ms IS NOT NULL AND NOT ({_RELABELLED})"
+        yield Symptom(code, bad & known, known, ("duration_drift_ms",), size=_middle(np.abs(drift[bad & known])), sql=sql)
 
 
 def _frozen(rows: Rows) -> Iterator[Symptom]:
     tail = numbers_of(rows, "frozen_tail_ms")
     bad = tail > FROZEN_MS
-    yield Symptom("frozen_tail", bad, np.isfinite(tail), ("frozen_tail_ms",), size=_middle(tail[bad]))
+    sql = f"frozen_tail_ms > {FROZEN_MS}", "frozen_tail_ms IS NOT NULL"
+    yield Symptom("frozen_tail", bad, np.isfinite(tail), ("frozen_tail_ms",), size=_middle(tail[bad]), sql=sql)
 
 
 def _offsets(rows: Rows) -> Iterator[Symptom]:
     offset = numbers_of(rows, "audio_offset_ms")
     # A cut or relabelled picture moves the middle of the comparison: it has a symptom of its own.
     known = np.isfinite(offset) & ~relabelled(rows)
-    for code, bad in (("sound_late", offset > LATE_MS), ("sound_early", offset < -LATE_MS)):
-        yield Symptom(code, bad & known, known, ("audio_offset_ms", "audio_drift_ms"), size=_middle(np.abs(offset[bad & known])))
+    sides = (("sound_late", offset > LATE_MS, f"> {LATE_MS}"), ("sound_early", offset < -LATE_MS, f"< -{LATE_MS}"))
+    for code, bad, words in sides:
+        sql = f"audio_offset_ms {words}", f"audio_offset_ms IS NOT NULL AND NOT ({_RELABELLED})"
+        size = _middle(np.abs(offset[bad & known]))
+        yield Symptom(code, bad & known, known, ("audio_offset_ms", "audio_drift_ms"), size=size, sql=sql)
 
 
 def _failed(rows: Rows) -> Iterator[Symptom]:
@@ -123,8 +135,11 @@ def _failed(rows: Rows) -> Iterator[Symptom]:
         return
     for name in sorted({word for word in types if word is not None and word != "cancelled"}):
         bad = types == name
-        kept = _distinct(rows, bad) if _senders(name) else bad
-        yield Symptom("failed", kept, well | kept, ("status", "error_type"), detail=name)
+        kept = _distinct(rows, bad, name) if _senders(name) else bad
+        said = f"error_type = '{name.replace(chr(39), chr(39) * 2)}'"
+        # A file that was sent again counts once: SQL has no short word for that.
+        sql = (said, f"status = 'ok' OR {said}") if kept.sum() == bad.sum() else None
+        yield Symptom("failed", kept, well | kept, ("status", "error_type"), detail=name, sql=sql)
 
 
 def _senders(error_type: str) -> bool:
@@ -132,18 +147,17 @@ def _senders(error_type: str) -> bool:
     return known is not None and DISTINCT <= known.http_status < 500
 
 
-def _distinct(rows: Rows, bad: Truth) -> Truth:
+def _distinct(rows: Rows, bad: Truth, error_type: str) -> Truth:
     """The first of those that fail with the same input."""
-    names = [name for name in ("portrait_hash", "audio_hash") if rows.text(name) is not None]
-    keep = np.zeros(rows.n, bool)
-    for name in names:
-        one = pd.Series(rows.text(name))[bad]
-        if one.notna().all() and one.nunique() < bad.sum():
-            shared = one.groupby(one).transform("size") > 1
-            first = one[~one.duplicated() | ~shared].index
-            keep[first] = True
-            return keep
-    return bad
+    inputs = {"audio": ["audio_hash"], "image": ["portrait_hash"], "face": ["portrait_hash"]}
+    names = [name for name in inputs.get(error_type.partition("_")[0], list(INPUTS)) if name in rows.frame]
+    if not names:
+        return bad
+    sent = rows.frame.loc[bad, names]
+    again = (sent.duplicated() & sent.notna().all(axis=1)).to_numpy(bool)
+    kept = bad.copy()
+    kept[np.flatnonzero(bad)[again]] = False
+    return kept
 
 
 def _coverage(rows: Rows) -> Iterator[Symptom]:
@@ -154,7 +168,7 @@ def _coverage(rows: Rows) -> Iterator[Symptom]:
             continue
         there = np.array([str(word).lower() in ("true", "1", "1.0") for word in words], bool)
         if there.any():
-            yield Symptom(code, ~there, np.ones(rows.n, bool), (name,))
+            yield Symptom(code, ~there, np.ones(rows.n, bool), (name,), sql=(f"NOT coalesce({name}, false)", "true"))
 
 
 def _cache(rows: Rows) -> Iterator[Symptom]:
@@ -190,23 +204,14 @@ def _unclear(rows: Rows) -> Iterator[Symptom]:
     if known.sum() < 40:
         return
     usual = np.where(known, match, np.nan)
-    for name in ("audio_hash", "portrait_hash"):
+    for name in INPUTS:
         words = rows.text(name)
         if words is not None:
-            usual = usual - _level(usual, words)
+            usual = usual - level(usual, words)
     spread = 1.4826 * float(np.nanmedian(np.abs(usual - np.nanmedian(usual))))
     low = usual < np.nanmedian(usual) - UNCLEAR * spread if spread > 0 else np.zeros(rows.n, bool)
     unsure = np.zeros(rows.n, bool) if reasons is None else reasons == "not_sure"
     yield Symptom("lips_unclear", known & (low | unsure), known, ("lip_match", "sync_confidence", "sync_reason"))
-
-
-def _level(values: Floats, words: np.ndarray) -> Floats:
-    """The median of each group less that of all, drawn towards 0 where the group is small."""
-    made = pd.Series(values)
-    groups = made.groupby(pd.Series(words))
-    middle, counts = groups.transform("median"), groups.transform("count")
-    pulled = (middle - made.median()) * counts / (counts + 5)
-    return np.nan_to_num(pulled.to_numpy(float))
 
 
 def _middle(values: Floats) -> float | None:

@@ -76,10 +76,11 @@ class Cause(Finding):
 
     `symptom`: its name (`sound_late`, `failed:out_of_memory`, `slow:run_inference`); `also`: what follows in the same place.
     `where`: all of it holds together; empty where the symptom is everywhere alike. `same_as`: other words for the same requests.
-    `since`, `until`: bounds of the time that are part of the place, UTC; `began`: when it began there, where that was later than the
-    first request. `origin`: who uses the setting that is the place, and since when. `size`: how large the symptom is (ms, or times
-    the usual). `here`, `bad_here`, `elsewhere`, `bad_elsewhere`: counts of requests. `score`: what causes are ordered by. `examples`:
-    ids of requests.
+    `since`, `until`: bounds of the time that are part of the place, UTC; `began`: when it began there, where that was later than
+    the first request. `origin`: who uses the setting that is the place, and since when. `size`: how large the symptom is (ms, or
+    times the usual). `here`, `bad_here`, `elsewhere`, `bad_elsewhere`: counts of requests. `score`: what causes are ordered by.
+    `examples`: ids of requests.
+    """
 
     symptom: str
     also: tuple[str, ...] = ()

@@ -65,7 +65,7 @@ def rank(truths: tuple[Truth, ...], causes: tuple[Cause, ...], length: pd.Timede
 
 def score(staged: Incident, seed: int, *, prefixes: bool = True) -> Scored:
     """Diagnoses an incident and compares the answer with the truth, which only this function sees."""
-    length = staged.frame["started_at"].iloc[-1] - staged.frame["started_at"].iloc[0]
+    length = staged.frame["started_at"].max() - staged.frame["started_at"].min()
     started = time.perf_counter()
     told = diagnose(staged.frame)
     seconds = time.perf_counter() - started

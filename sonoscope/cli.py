@@ -143,18 +143,27 @@ def query(
 
 @app.command()
 def explain(
-    expression: Annotated[str, typer.Argument(metavar="EXPR", help="Which requests: 'audio_drift_ms > 100'.")],
+    expression: Annotated[
+        str, typer.Argument(metavar="EXPR-OR-VIDEO", help="Which requests: 'audio_drift_ms > 100'; or a video file.")
+    ],
     among: Annotated[str | None, typer.Option(help="Compare only among the requests that pass this filter.")] = None,
     since: Annotated[str | None, typer.Option(help="How far back (30m, 1h, 7d), or a time (2026-11-22T18:00:00Z).")] = None,
     until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
     file: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False, help="Request rows: Parquet or CSV.")] = None,
+    show_queries: Annotated[bool, typer.Option("--show-queries", help="Of a video: print the query of every number.")] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Say what differs between the requests that pass a filter and the rest."""
+    """Say what differs between the requests that pass a filter and the rest; of a video: what is wrong, and where it comes from."""
     from sonoscope.commands import explain as command
     from sonoscope.commands.query import Bounds
 
+    if Path(expression).is_file():
+        from sonoscope.commands.explain_file import explain_file
+
+        shape = {"show_queries": show_queries, "as_json": as_json}
+        explain_file(Path(expression), Bounds(since, until), file=file, data_dir=data_dir, **shape)
+        return
     command.explain(expression, Bounds(since, until), among=among, file=file, data_dir=data_dir, as_json=as_json)
 
 

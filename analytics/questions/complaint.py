@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ import pandas as pd
 
 from analytics.questions.cause import Cause, Place
 from analytics.questions.complaint_words import told
-from analytics.questions.diagnosis import Diagnosis, diagnose
+from analytics.questions.diagnosis import OF_DEGREE, Diagnosis, diagnose
 from analytics.questions.result import Finding
-from analytics.questions.rows import Rows, observe
+from analytics.questions.rows import Rows, column, observe
 from analytics.questions.schema import Schema
 from analytics.questions.sentences import Language
-from analytics.questions.symptoms import FROZEN_MS, LATE_MS, LENGTH_MS, RATE, Symptom, ended_well, symptoms
+from analytics.questions.symptoms import FROZEN_MS, LATE_MS, LENGTH_MS, ORDER, RATE, Symptom, ended_well, symptoms
 from analytics.questions.twin import Twin, twin
 from telemetry import fields
 
@@ -77,12 +78,13 @@ def complaint(
     `facts`: outcomes by the names of the table, and of a file by itself also `offset_start_ms`, `offset_end_ms`, `audio_start_s`.
     """
     rows = observe(frame, schema)
+    facts = {name: value for name, value in facts.items() if value is not None and not (isinstance(value, float) and isnan(value))}
     every = symptoms(rows) if rows.n else ()
     place = _place(rows, request_id)
-    shows = _shown_by(facts) if place is None else tuple(dict.fromkeys((*_shown_in(every, place), *_shown_by(facts))))
-    found = (
-        diagnose(frame, schema, shows=shows, truncated=truncated) if shows and rows.n else Diagnosis(n=rows.n, verdict="no_data")
-    )
+    shows = _shows(facts, [] if place is None else [one.name for one in every if one.bad[place]])
+    found = Diagnosis(n=rows.n, verdict="no_data")
+    if shows and rows.n:
+        found = diagnose(frame, schema, shows=shows, truncated=truncated)
     made = Complaint(
         n=rows.n, verdict=found.verdict, facts=facts, request_id=request_id, shows=shows, causes=found.causes,
         standing=found.standing, truncated=truncated, warnings=found.warnings,
@@ -102,8 +104,11 @@ def _place(rows: Rows, request_id: str | None) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _shown_in(every: tuple[Symptom, ...], place: int) -> tuple[str, ...]:
-    return tuple(one.name for one in every if one.bad[place])
+def _shows(facts: Mapping[str, Any], among: list[str]) -> tuple[str, ...]:
+    """The symptoms of the file, in ORDER; those of degree (a stage slower than usual) only where it shows no other."""
+    found = sorted({*among, *_shown_by(facts)}, key=lambda name: ORDER.index(name.partition(":")[0]))
+    hard = [name for name in found if not name.startswith((*OF_DEGREE, "cache_missed"))]
+    return tuple(hard or found)
 
 
 def _shown_by(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -145,26 +150,24 @@ def _confirm(rows: Rows, made: Complaint, first: Symptom | None) -> tuple[str, .
         if made.request_id is None:
             return ()
         where = f'request_id = "{made.request_id}"'
-    setting = (
-        None if cause is None else next((one.field for one in cause.where if one.field in set(fields.names("parameter"))), None)
-    )
-    change = "seed=1"
-    if cause is not None and setting is not None and first is not None:
-        change = _another(rows, first, next(one for one in cause.where if one.field == setting)) or change
-    return ("--where", where, "--set", change, "--repeats", str(REPEATS))
+    settings = set(fields.names("parameter"))
+    place = None if cause is None else next((one for one in cause.where if one.field in settings), None)
+    change = None if place is None or first is None else _another(rows, first, place)
+    return ("--where", where, "--set", change or "seed=1", "--repeats", str(REPEATS))
 
 
 def _another(rows: Rows, first: Symptom, place: Place) -> str | None:
     """The value that most good requests outside of a place have, as `name=value`."""
-    good = pd.Series(rows.frame[place.field])[first.known & ~first.bad].dropna()
+    values = column(rows.frame, place.field).loc[first.known & ~first.bad]
+    good = pd.Series(values).dropna()
     if place.kind == "categorical":
-        outside = good[good.astype(str) != str(place.value)]
+        outside = good.loc[good.astype(str) != str(place.value)]
     else:
         low, high = (-np.inf if place.low is None else place.low), (np.inf if place.high is None else place.high)
-        outside = good[(good < low) | (good > high)]
+        outside = good.loc[(good < low) | (good > high)]
     if not len(outside):
         return None
-    value = outside.mode().iloc[0]
+    value = pd.Series(outside).mode().iloc[0]
     return f"{place.field}={value}" if isinstance(value, str) else f"{place.field}={value:.10g}"
 
 

@@ -230,8 +230,8 @@ def _cause(rows: Rows, bad: Truth, symptom: Symptom, item: Item, same: tuple[Ite
     return Cause(
         n=rows.n, verdict="associated", unit="share", estimate=change, interval=bounds, q=q, symptom=symptom.name,
         size=symptom.size, where=where, same_as=tuple(dict.fromkeys(words(other) for other in same)), since=since, until=until,
-        began=began, origin=origin_of(rows, item, where), bad_here=counts[0], here=counts[1], bad_elsewhere=counts[2], elsewhere=counts[3], score=item.score,
-        examples=_examples(rows, inside),
+        began=began, origin=origin_of(rows, item, where), bad_here=counts[0], here=counts[1],
+        bad_elsewhere=counts[2], elsewhere=counts[3], score=item.score, examples=_examples(rows, inside),
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ _PLOT_COLUMNS = 67
 def measure(file: Path, *, curve: Path | None, as_json: bool) -> None:
     """Prints the answer in words, or as JSON with the names of NAMES. Ends with 1 where the file cannot be measured."""
     with errors(as_json):
-        found = _with_bar(file)
+        found = measured_with_bar(file)
     if curve is not None and found.curve is not None:
         try:
             write_curve(found.curve, curve)
@@ -57,7 +57,7 @@ def measure(file: Path, *, curve: Path | None, as_json: bool) -> None:
         out.print(plot(found.curve))
 
 
-def _with_bar(file: Path) -> Measured:
+def measured_with_bar(file: Path) -> Measured:
     """Measures with a progress bar on standard error, which appears when the work takes longer than BAR_AFTER_S."""
     columns = (TextColumn("[progress.description]{task.description}"), BarColumn(), TimeElapsedColumn())
     began = time.monotonic()

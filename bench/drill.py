@@ -17,7 +17,8 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -134,11 +135,15 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, help="only this kind")
     parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--misses", action="store_true", help="also print what was answered where the true cause was not first")
+    parser.add_argument("--log", type=Path, help="append each incident's score to this file, one JSON document a line")
     parser.add_argument("--quick", action="store_true", help="do not look for the fewest bad requests")
     asked = parser.parse_args()
     report = Report()
     for one in run(asked.incidents, asked.seed, (asked.kind,) if asked.kind else KINDS, prefixes=not asked.quick):
         report.scored.append(one)
+        if asked.log:
+            with asked.log.open("a") as log:
+                log.write(json.dumps(asdict(one)) + "\n")
         if asked.misses and not one.first:
             print(f"--- {one.kind} (seed {one.seed}, {one.struck} struck): {one.truth}\n    {one.answer}", flush=True)
     print(json.dumps(report.as_dict(), indent=2) if asked.as_json else report.table())

@@ -92,9 +92,9 @@ class Stage:
         value = self.one_of(name)
         return name, value, (self.frame[name] == value).to_numpy(bool)
 
-    def some(self, rows: np.ndarray, least: float = 0.6) -> np.ndarray:
-        """Most or all of these rows; half the time only from some moment on."""
-        if self.random.random() < 0.5:
+    def some(self, rows: np.ndarray, least: float = 0.6, *, name: str = "") -> np.ndarray:
+        """Most or all of these rows; half the time only from some moment on, but a version is bad from its first request on."""
+        if name != "model_version" and self.random.random() < 0.5:
             places = np.flatnonzero(rows)
             rows = rows & (np.arange(len(rows)) >= places[int(self.random.uniform(0.1, 0.6) * len(places))])
         return rows & (self.random.random(len(rows)) < self.random.uniform(least, 1.0))
@@ -190,7 +190,7 @@ def _relabelled(stage: Stage) -> tuple[np.ndarray, Truth]:
 
 def _late(stage: Stage) -> tuple[np.ndarray, Truth]:
     name, value, rows = stage.where("model_version") if stage.random.random() < 0.7 else stage.where(*ANYWHERE)
-    rows = stage.some(rows & _well(stage))
+    rows = stage.some(rows & _well(stage), name=name)
     late = stage.random.choice([80.0, 120.0, 120.0, 120.0, 250.0])
     # Real ones that were muxed 120 ms late were read as 115 ms with a spread of 14.
     stage.frame.loc[rows, "audio_offset_ms"] += late - 5
@@ -199,7 +199,7 @@ def _late(stage: Stage) -> tuple[np.ndarray, Truth]:
 
 def _cut(stage: Stage) -> tuple[np.ndarray, Truth]:
     name, value, rows = stage.where(*ANYWHERE)
-    rows = stage.some(rows & _well(stage))
+    rows = stage.some(rows & _well(stage), name=name)
     seconds = stage.random.uniform(0.3, 1.2)
     stage.frame.loc[rows, "duration_drift_ms"] -= seconds * 1000
     stage.frame.loc[rows, "video_s"] -= seconds
@@ -208,7 +208,7 @@ def _cut(stage: Stage) -> tuple[np.ndarray, Truth]:
 
 def _frozen(stage: Stage) -> tuple[np.ndarray, Truth]:
     name, value, rows = stage.where(*ANYWHERE)
-    rows = stage.some(rows & _well(stage))
+    rows = stage.some(rows & _well(stage), name=name)
     n = len(stage.frame)
     # Of 2.5 s that stand still a real one was read as 1.5 to 1.9: silence at the end and the last refined frames are not counted.
     read = np.maximum(stage.random.uniform(0.8, 2.5) * stage.random.uniform(0.3, 0.8, n) * 1000, 0.0)

@@ -9,12 +9,13 @@ import streamlit as st
 from console.address import PAGES
 from console.frame import draw, language
 from console.texts import text
-from console.views import alerts, capacity, compare, failures, generate, overview, parameters, request, why
+from console.views import alerts, capacity, compare, explain_file, failures, generate, overview, parameters, request, why
 
 DRAWN = {
     "overview": (partial(draw, overview.page), ":material/monitoring:"),
     "parameters": (partial(draw, parameters.page), ":material/tune:"),
     "why": (partial(draw, why.page), ":material/troubleshoot:"),
+    "explain_file": (partial(draw, explain_file.page, needs_rows=False), ":material/upload_file:"),
     "failures": (partial(draw, failures.page), ":material/error:"),
     "alerts": (partial(draw, alerts.page, needs_rows=False), ":material/notifications:"),
     "request": (partial(draw, request.page), ":material/receipt_long:"),

@@ -161,8 +161,8 @@ def explain(
     if Path(expression).is_file():
         from sonoscope.commands.explain_file import explain_file
 
-        shape = {"show_queries": show_queries, "as_json": as_json}
-        explain_file(Path(expression), Bounds(since, until), file=file, data_dir=data_dir, **shape)
+        video, bounds = Path(expression), Bounds(since, until)
+        explain_file(video, bounds, among=among, file=file, data_dir=data_dir, show_queries=show_queries, as_json=as_json)
         return
     command.explain(expression, Bounds(since, until), among=among, file=file, data_dir=data_dir, as_json=as_json)
 

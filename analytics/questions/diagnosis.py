@@ -110,7 +110,8 @@ def diagnose(
     others: list[Cause] = []
     standing: list[Cause] = []
     for symptom in asked:
-        made = list(_causes(rows, symptom, ALPHA / len(asked), seed))
+        # Each question that has its answer leaves one fewer to pay for, as in Holm's test (1979).
+        made = list(_causes(rows, symptom, ALPHA / max(1, len(asked) - len(leaders)), seed))
         standing += [one for one in made if _stands(one)]
         made = [one for one in made if not _stands(one)]
         leaders += made[:1]

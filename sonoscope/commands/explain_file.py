@@ -29,9 +29,11 @@ WINDOW_NS = 3600 * 1_000_000_000
 
 
 def explain_file(
-    path: Path, bounds: Bounds, *, file: Path | None, data_dir: Path | None, show_queries: bool, as_json: bool
+    path: Path, bounds: Bounds, *, among: str | None, file: Path | None, data_dir: Path | None, show_queries: bool, as_json: bool
 ) -> None:
     """Prints what can be said of the video at `path`. Ends the command with 1 where it or the telemetry cannot be read."""
+    if among is not None:
+        fail("--among is for a filter: a video is compared with every request of its time", "Leave it out, or narrow with --since.")
     with errors(as_json):
         facts, request_id, started_ns = _known(path, data_dir, file)
     range = bounds.range() if bounds.since or bounds.until else _around(started_ns, file)

@@ -17,8 +17,8 @@ from telemetry.errors import RequestError
 from tests.analytics.conftest import SECOND, START, Service
 from tests.planted_incidents import incident
 
-PAGES = ("overview", "parameters", "why", "failures", "request", "compare", "capacity", "generate", "alerts")
-NEEDS_ROWS = PAGES[:-2]
+PAGES = ("overview", "parameters", "why", "failures", "request", "compare", "capacity", "explain_file", "generate", "alerts")
+NEEDS_ROWS = PAGES[:-3]
 
 
 def script(page: str) -> str:

@@ -47,24 +47,27 @@ def explain(video: bytes) -> dict[str, Any]:
 def _asked(path: Path) -> dict[str, Any]:
     rows = os.environ.get("SONOSCOPE_ROWS")
     where = ["--input", rows] if rows else ["--data-dir", str(data_dir())]
-    command = [sys.executable, "-m", "sonoscope", "explain", str(path), "--json", *where]
-    bounds = f'ulimit -t {CPU_S} -v {MEMORY_KB} -f {FILE_BLOCKS} && exec "$@"'
-    child = subprocess.Popen(
-        ["/bin/sh", "-c", bounds, "sh", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, cwd=path.parent, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
-    try:
-        answer, words = child.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
-        raise ExplainError(f"It took longer than {SECONDS:.0f} s.") from None
+    answer, words = _run([sys.executable, "-m", "sonoscope", "explain", str(path), "--json", *where], path.parent)
     try:
         told = json.loads(answer)
     except ValueError:
-        last = words.strip().splitlines() or [f"it ended with {child.returncode}"]
+        last = words.strip().splitlines() or ["the process was ended by a bound"]
         raise ExplainError(last[0].removeprefix("error: ")) from None
     if "error" in told:
         raise ExplainError(f"{told['error']['message']} {told['error'].get('hint') or ''}".strip())
     return told
+
+
+def _run(command: list[str], folder: Path) -> tuple[str, str]:
+    """What a command prints to standard output and error, within the bounds. Raises ExplainError where it takes too long."""
+    bounds = f'ulimit -t {CPU_S} && ulimit -v {MEMORY_KB} && ulimit -f {FILE_BLOCKS} && exec "$@"'
+    child = subprocess.Popen(
+        ["/bin/sh", "-c", bounds, "sh", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd=folder, start_new_session=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    try:
+        return child.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        raise ExplainError(f"It took longer than {SECONDS:.0f} s.") from None

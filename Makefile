@@ -20,11 +20,11 @@ install: .venv/.installed ## everything into .venv, at the versions of requireme
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-packages: ## Debian's packages that some tests want: a browser, Chinese letters, promtool (as root; elsewhere it says what to do)
+packages: ## Debian's packages that some tests want: a browser, Chinese letters, Prometheus, PostgreSQL (as root; elsewhere it says what to do)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  (apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk prometheus) >/dev/null 2>&1 \
-	    || echo "Some of chromium, fonts-noto-cjk, prometheus could not be installed: tests that want them will say so."; \
-	else echo "For the browser tests and promtool: apt install chromium fonts-noto-cjk prometheus"; fi
+	  (apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk prometheus postgresql) >/dev/null 2>&1 \
+	    || echo "Some of chromium, fonts-noto-cjk, prometheus, postgresql could not be installed: tests that want them will say so."; \
+	else echo "For the tests with a browser, Prometheus and PostgreSQL: apt install chromium fonts-noto-cjk prometheus postgresql"; fi
 
 servers: install ## fetch the real servers that some tests want (once; says what it skipped and why)
 	$(BIN)/python tests/servers/fetch.py

@@ -117,6 +117,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "advice_several_faces": ("Several faces: the largest was taken.", "图中有多张人脸：已使用最大的一张。"),
     "advice_face_turned": ("The face is turned far away: the result will look worse.", "人脸偏转过大：效果会变差。"),
     "advice_face_cut_off": ("The face is cut off by the picture's edge.", "人脸被画面边缘截断。"),
+    "advice_resolution_lowered": (
+        "The device ran out of memory: made at a lower min_resolution.",
+        "设备内存不足：已改用较低的 min_resolution 生成。",
+    ),
     "advice_duration_corrected": ("duration_s was set to the length of the speech.", "duration_s 已更正为语音的实际长度。"),
     # generate
     "generate": ("Generate", "生成"),

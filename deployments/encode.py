@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
 import ray
@@ -14,6 +15,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from deployments.config import StageConfig, replica_id
 from deployments.defects import Reel
 from deployments.flow import CreditListener
+from deployments.lifeline import while_alive
 from deployments.media.encode import EncodedVideo, VideoWriter
 from deployments.messages import ENCODE_VIDEO, RUN_INFERENCE, Frames, Progress, RenderTask, StreamEnd
 from deployments.models.protocol import frame_count
@@ -35,8 +37,13 @@ class EncodeVideo:
     async def render(self, context: RequestContext, task: RenderTask) -> AsyncIterator[Progress | StreamEnd]:
         """Streams progress of both stages, at last the fields; the file then lies under its final name.
 
-        Raises RequestError: those of inference, and encoder_failed, encoder_timeout.
+        Raises RequestError: those of inference, and encoder_failed, encoder_timeout. The work stops when whoever asked for it dies.
         """
+        async with while_alive(task.lifeline), contextlib.aclosing(self._render(context, task)) as messages:
+            async for message in messages:
+                yield message
+
+    async def _render(self, context: RequestContext, task: RenderTask) -> AsyncGenerator[Progress | StreamEnd]:
         credit = await CreditListener.open(self._config.flow_host or ray.util.get_node_ip_address())
         handle = self._inference.options(stream=True, method_name="generate")
         frames = cast(

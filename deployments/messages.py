@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from deployments.flow import CreditAddress
     from deployments.models.protocol import Portrait, Speech
 
 LOAD_AUDIO, PREPROCESS_IMAGE, RUN_INFERENCE, ENCODE_VIDEO, MEASURE_SYNC = STAGES
@@ -68,3 +69,5 @@ class RenderTask:
     width: int
     height: int
     output_size: tuple[int, int] | None
+    lifeline: CreditAddress | None = None
+    """Where to notice that whoever asked for it is dead."""

@@ -13,9 +13,12 @@ from starlette.requests import Request
 
 from deployments.faults import Faults, note
 from serve import jobs
-from serve.jobs import JobTable
+from serve.expect import Expectation
+from serve.jobs import JobTable, KeyTaken
+from serve.meters import DoorMeters
 from serve.schema import parse_order
 from serve.settings import Settings
+from serve.terms import Terms, content_hash, read_terms
 from serve.uploads import Asset, AssetStore, Order, limited, read_order
 from telemetry import fields
 from telemetry.context import RequestContext
@@ -30,6 +33,12 @@ STAGE = "admission"
 """`failed_stage` of what never became a job."""
 
 
+SHARES = {-1: 0.5, 0: 0.9, 1: 1.0}
+"""Share of the queue that a priority may fill: batch work leaves half of it to people, people leave a tenth to what is urgent."""
+LONGEST_RETRY_S = 120
+"""A client that is told to come back later than this comes back by itself."""
+
+
 def preferred_wait_s(request: Request) -> float | None:
     """How long the client wants to wait, from `Prefer` (RFC 7240): 0 for respond-async, N for wait=N, None without end."""
     words = {word.strip().lower() for word in request.headers.get("prefer", "").split(",")}
@@ -37,6 +46,12 @@ def preferred_wait_s(request: Request) -> float | None:
     if waits and waits[0].isdigit():
         return float(waits[0])
     return 0.0 if "respond-async" in words else None
+
+
+def _ordered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request asks for: parameters, labels and the hashes of its inputs."""
+    names = (*fields.names("parameter"), *fields.LABELS, "portrait_hash", "audio_hash")
+    return {name: values[name] for name in names if name in values}
 
 
 class Admission:
@@ -51,11 +66,15 @@ class Admission:
         self._synonyms = read_synonyms(settings.synonyms_file) if settings.synonyms_file else None
         self._local = settings.on_loopback
         self._faults = Faults(settings.faults_file)
+        self._expectation = Expectation(table)
+        self.meters = DoorMeters(table, settings.data_dir, settings.max_jobs_queued)
+        self.draining = False
 
     async def accept(self, request: Request) -> str:
         """The id of the job, which is on the disk when this returns.
 
-        Raises RequestError; the refusal has then left its record span and its terminal event.
+        An idempotency key that is known with the same order gives the job that has it, and leaves no record of its own: it is the
+        same request. Raises RequestError; the refusal has then left its record span and its terminal event.
         """
         started_ns = time.time_ns()
         values: dict[str, Any] = self._identity(request)
@@ -64,20 +83,71 @@ class Admission:
         try:
             order = await read_order(limited(request, self._settings.max_upload_bytes))
             values |= parse_order(order.parameters)
-            deadline = self._deadline(request)
-            if await asyncio.to_thread(self._table.waiting) >= self._settings.max_jobs_queued:
-                raise RequestError("overloaded", f"{self._settings.max_jobs_queued} jobs are waiting already.")
+            terms = await read_terms(request, self._settings, values["owner_hash"] or "")
+            known = await self._known(terms)
+            if known is None:
+                await self._make_room(terms.priority)
             await self._store_inputs(order, context, values)
+            content = content_hash(_ordered(values), order.parameters)
+            return self._same(known, content) if known is not None else await self._store(request, context, values, terms, content)
         except RequestError as error:
             self._refuse(request, context, values, started_ns, error)
             raise
         finally:
             await order.close()
-        values |= {"job_id": uuid7(), "attempt": 1}
+
+    async def repeat(self, request: Request, row: jobs.Row) -> str:
+        """A new job with the order of an ended one, by hand. Raises RequestError as `accept` does."""
         started_ns = time.time_ns()
-        await asyncio.to_thread(self._table.add, self._row(request, values, started_ns, deadline))
+        values: dict[str, Any] = {**self._identity(request), **_ordered(row["values"]), "replay_of": row["request_id"]}
+        context = RequestContext(request.state.request_id, request.state.traceparent, identity=values)
+        try:
+            terms = await read_terms(request, self._settings, values["owner_hash"] or "")
+            await self._make_room(terms.priority)
+            for name in ("portrait", "audio"):
+                self._assets.find(values[f"{name}_hash"], name)
+            terms = replace(terms, idempotency_key=None, webhook_url=terms.webhook_url or row["webhook_url"])
+            return await self._store(request, context, values, terms, row["content_hash"])
+        except RequestError as error:
+            self._refuse(request, context, values, started_ns, error)
+            raise
+
+    async def _store(
+        self, request: Request, context: RequestContext, values: dict[str, Any], terms: Terms, content: str | None
+    ) -> str:
+        values |= {"job_id": uuid7(), "attempt": 1}
+        try:
+            await asyncio.to_thread(self._table.add, self._row(request, values, time.time_ns(), terms, content))
+        except KeyTaken:  # the same request came twice at the same moment
+            known = await self._known(terms)
+            if known is None:
+                raise RequestError("internal", "The job of this idempotency key has vanished.") from None
+            return self._same(known, content)
         self._telemetry.events.log_event("request_received", context, **values)
         return values["job_id"]
+
+    async def _known(self, terms: Terms) -> jobs.Row | None:
+        key = terms.idempotency_key
+        return None if key is None else await asyncio.to_thread(self._table.by_key, key)
+
+    @staticmethod
+    def _same(known: jobs.Row, content: str | None) -> str:
+        if known["content_hash"] != content:
+            raise RequestError("idempotency_mismatch", "This Idempotency-Key was used for another order.", field="Idempotency-Key")
+        return known["job_id"]
+
+    async def _make_room(self, priority: int) -> None:
+        """Raises RequestError(overloaded) where the queue is full for this priority: the less urgent is refused first."""
+        if self.draining:
+            raise RequestError("overloaded", "The service is being stopped; it takes this up when it is back.")
+        room = int(self._settings.max_jobs_queued * SHARES[priority])
+        waiting = await asyncio.to_thread(self._table.waiting)
+        if waiting >= max(1, room):
+            error = RequestError("overloaded", f"{waiting} jobs are waiting already; at most {room} for this priority.")
+            usual_s = await asyncio.to_thread(self._expectation.drain_s)
+            # Until a tenth of what waits is done there is no room; a guess where nothing is known.
+            error.retry_after_s = None if usual_s is None else min(LONGEST_RETRY_S, max(1, math.ceil(usual_s / 10)))
+            raise error
 
     def note_asset(self, asset: Asset, owner_hash: str) -> None:
         """Puts an upload into the catalogue, to be found by its name."""
@@ -107,17 +177,6 @@ class Admission:
             "client_hash": self._redactor.hash(client) if client else None,
         }
 
-    def _deadline(self, request: Request) -> float:
-        """Wall-clock end: X-Deadline-Seconds from now, else the setting's."""
-        asked = request.headers.get("x-deadline-seconds")
-        try:
-            seconds = self._settings.deadline_s if asked is None else float(asked)
-        except ValueError:
-            seconds = math.nan
-        if not 0 <= seconds <= 86_400:
-            raise RequestError("invalid_parameter", "X-Deadline-Seconds must be a number, 0 to 86400.", field="X-Deadline-Seconds")
-        return time.time() + seconds
-
     async def _store_inputs(self, order: Order, context: RequestContext, values: dict[str, Any]) -> None:
         spoil = self._faults.chosen(STAGE, context)
         for fault in spoil:
@@ -138,23 +197,30 @@ class Admission:
         self, request: Request, context: RequestContext, values: Mapping[str, Any], started_ns: int, error: RequestError
     ) -> None:
         error.stage = STAGE
+        self.meters.refused(error.type)
         self._telemetry.events.log_event("request_received", context, **values)
         record = RequestRecord(self._telemetry, context, started_ns=started_ns, values=values, parent=request.state.parent)
         record.fail(error)
         record.finish()
 
-    def _row(self, request: Request, values: Mapping[str, Any], started_ns: int, deadline: float) -> dict[str, Any]:
+    def _row(
+        self, request: Request, values: Mapping[str, Any], started_ns: int, terms: Terms, content: str | None
+    ) -> dict[str, Any]:
         return {
             "job_id": values["job_id"],
             "request_id": values["request_id"],
             "operation": "generate",
             "state": jobs.QUEUED,
             "attempt": 1,
-            "priority": 0,
+            "attempt_limit": self._settings.job_attempts,
+            "priority": terms.priority,
+            "idempotency_key": terms.idempotency_key,
+            "content_hash": content,
+            "webhook_url": terms.webhook_url,
             "cancel_requested": False,
             "values": fields.cast_row(values) | {"advice": fields.advise(values)},
             "traceparent": request.state.traceparent,
             "parent": request.state.parent,
             "accepted_ns": started_ns,
-            "deadline": deadline,
+            "deadline": terms.deadline,
         }

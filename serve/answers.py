@@ -47,7 +47,7 @@ class Identified:
 
 def error_response(error: RequestError, trace_id: str) -> JSONResponse:
     """`{"error": {type, message, field, hint, trace_id}}` with the type's status; Retry-After where waiting helps."""
-    headers = {"Retry-After": str(proxy.RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
+    headers = {"Retry-After": str(error.retry_after_s or proxy.RETRY_AFTER_S)} if error.http_status in (429, 503) else {}
     return JSONResponse({"error": error.as_dict() | {"trace_id": trace_id}}, error.http_status, headers)
 
 

@@ -1,31 +1,41 @@
 """The HTTP ingress: routes and admission only. What a generation does stands in `serve.runner`."""
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, StreamingResponse
 from ray import serve
-from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serve import admission, jobs
 from serve.answers import Identified, install_errors
+from serve.expect import Expectation
 from serve.jobs import JobTable
+from serve.meters import CONTENT_TYPE
 from serve.pipeline import Handle
-from serve.schema import AssetAnswer, ErrorAnswer, ErrorBody, GenerateAnswer, JobAnswer, Score, generate_answer, generate_body
+from serve.schema import AssetAnswer, ErrorAnswer, GenerateAnswer, JobAnswer, Score, generate_answer, generate_body
 from serve.settings import Settings
+from serve.terms import HEADERS
 from serve.uploads import AssetStore, limited
+from serve.views import job_answer, video_url
 from telemetry.errors import ERROR_TYPES, RequestError
 from telemetry.redact import Redactor
 from telemetry.tracing import setup
 
 NAME = "api"
+_log = logging.getLogger("ray.serve")
 POLL_S = 0.1
 """Seconds between two looks at a job for server-sent events: a look takes 0.3 ms."""
+METRICS_S = 2.0
+"""A runner that does not say what it counted within this time is left out of a scrape: Prometheus waits 10 s by default."""
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": ", ".join(e.name for e in ERROR_TYPES.values() if e.http_status == status)}
@@ -43,33 +53,6 @@ app.add_middleware(Identified)
 install_errors(app)
 
 
-def video_url(request_id: str) -> str:
-    """Where a result is fetched."""
-    return f"/videos/{request_id}.mp4"
-
-
-# Above the class: Serve pickles the application while the decorator runs, and what stands below is not there yet.
-def _job_answer(row: jobs.Row, position: int | None = None) -> JobAnswer:
-    succeeded = row["state"] == jobs.SUCCEEDED
-    error = row["error"]
-    trace_id = row["traceparent"].split("-")[1]
-    columns = ("job_id", "request_id", "state", "stage", "step", "steps", "frames", "frames_total", "attempt", "cancel_requested")
-    return JobAnswer(
-        **{name: row[name] for name in columns},
-        trace_id=trace_id,
-        queue_position=position,
-        accepted_at=_iso(row["accepted_ns"]) or "",
-        started_at=_iso(row["started_ns"]),
-        ended_at=_iso(row["ended_ns"]),
-        result=generate_answer(row["result"], video_url(row["request_id"])) if succeeded else None,
-        error=None if error is None else ErrorBody(**error, trace_id=trace_id),
-    )
-
-
-def _iso(ns: int | None) -> str | None:
-    return None if ns is None else datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
-
-
 @serve.deployment(name=NAME)
 @serve.ingress(app)
 class Api:
@@ -79,6 +62,7 @@ class Api:
         self._settings = settings
         self._runner = runner
         self._table = JobTable(settings.jobs_url)
+        self._expectation = Expectation(self._table)
         self._assets = AssetStore(settings.assets_dir)
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
@@ -86,7 +70,7 @@ class Api:
 
     @app.post(
         "/generate",
-        openapi_extra={"requestBody": generate_body()},
+        openapi_extra={"requestBody": generate_body(), "parameters": HEADERS},
         responses={200: {"model": GenerateAnswer}, 202: {"model": JobAnswer}},
     )
     async def generate(self, request: Request) -> Response:
@@ -94,15 +78,16 @@ class Api:
         job_id = await self._door.accept(request)
         wait_s = admission.preferred_wait_s(request)
         if wait_s == 0:
-            await self._runner.notify.remote()
+            await self._tell_runner("notify")
             return await self._accepted(job_id)
         try:
             row = await asyncio.wait_for(self._ended(job_id), wait_s)
         except TimeoutError:
             return await self._accepted(job_id)
         except asyncio.CancelledError:
-            # The client is gone: nobody will take the video, so the work stops.
-            await asyncio.shield(self._cancel(job_id))
+            # The client is gone: nobody will take the video, so the work stops. One with a key will come back for it.
+            if "idempotency-key" not in request.headers:
+                await asyncio.shield(self._cancel(job_id))
             raise
         if row["state"] == jobs.SUCCEEDED:
             return JSONResponse(generate_answer(row["result"], video_url(row["request_id"])).model_dump())
@@ -124,6 +109,8 @@ class Api:
     async def video(self, request_id: str) -> FileResponse:
         """The finished file; ranges work."""
         row = await self._job(request_id)
+        if row["removed_ns"] is not None:
+            raise RequestError("gone", f"The video {request_id} was removed.", field="request_id")
         path = self._settings.videos_dir / f"{row['request_id']}.mp4"
         if row["request_id"] != request_id or not path.is_file():
             raise RequestError("not_found", f"There is no video {request_id}.", field="request_id")
@@ -134,7 +121,7 @@ class Api:
         """The newest jobs, newest first."""
         states = [state] if state else []
         rows = await asyncio.to_thread(self._table.list, states=states, limit=max(1, min(limit, 1000)))
-        return [_job_answer(row) for row in rows]
+        return [job_answer(row) for row in rows]
 
     @app.get("/jobs/{job_id}")
     async def get_job(self, job_id: str) -> JobAnswer:
@@ -148,6 +135,17 @@ class Api:
         if row["state"] not in jobs.FINAL_STATES:
             await self._cancel(row["job_id"])
         return await self._answer(job_id)
+
+    @app.post("/jobs/{job_id}/retry", status_code=202)
+    async def retry_job(self, job_id: str, request: Request) -> JSONResponse:
+        """Makes a failed or cancelled job once more: a new job with the same order; its record names the old one (`replay_of`)."""
+        row = await self._job(job_id)
+        if row["state"] not in (jobs.FAILED, jobs.CANCELLED):
+            hint = "Wait for its end, or DELETE it first." if row["state"] != jobs.SUCCEEDED else "Its video is there."
+            raise RequestError("invalid_parameter", f"The job is {row['state']}, not failed.", field="job_id", hint=hint)
+        new = await self._door.repeat(request, row)
+        await self._tell_runner("notify")
+        return await self._accepted(new)
 
     @app.get("/jobs/{job_id}/events", response_class=StreamingResponse)
     async def job_events(self, job_id: str) -> StreamingResponse:
@@ -168,32 +166,60 @@ class Api:
 
     @app.get("/healthz")
     async def healthz(self) -> dict[str, str]:
-        """This process answers."""
+        """This process answers: alive, whether it is ready or not."""
         return {"status": "ok"}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    async def metrics(self) -> Response:
+        """Counters, gauges and histograms for Prometheus."""
+        try:
+            counted = await asyncio.wait_for(self._runner.metrics.remote(), METRICS_S)
+        except (RayError, RayServeException, TimeoutError):
+            counted = None
+        return Response(await asyncio.to_thread(self._door.meters.text, counted), media_type=CONTENT_TYPE)
+
+    async def drain(self, within_s: float) -> int:
+        """Takes nothing more in, lets what runs end within this time, leaves the rest queued; returns how many were put back."""
+        self._door.draining = True
+        return await self._runner.drain.remote(within_s)
 
     @app.get("/readyz")
     async def readyz(self) -> JSONResponse:
-        """Every stage has a replica that answers."""
+        """Every stage has a replica that answers, the table of jobs can be read, and the service is not being stopped."""
         status = (await asyncio.to_thread(serve.status)).applications
         stages = {name: str(d.status.value) for one in status.values() for name, d in one.deployments.items()}
+        try:
+            await asyncio.to_thread(self._table.waiting)
+            table = "HEALTHY"
+        except OperationalError:
+            table = "UNREACHABLE"
         ready = bool(stages) and all(state in ("HEALTHY", "UPSCALING", "DOWNSCALING") for state in stages.values())
-        return JSONResponse({"ready": ready, "deployments": stages}, 200 if ready else 503)
+        ready = ready and table == "HEALTHY" and not self._door.draining
+        answer = {"ready": ready, "draining": self._door.draining, "jobs": table, "deployments": stages}
+        return JSONResponse(answer, 200 if ready else 503)
 
     async def _ended(self, job_id: str) -> jobs.Row:
         """The job's row once it is in a final state. A runner that dies meanwhile is replaced, and its successor ends the job."""
         while True:
             try:
                 row = await self._runner.wait.remote(job_id)
-            except (ActorDiedError, ActorUnavailableError):
+            except (RayError, RayServeException):
                 await asyncio.sleep(POLL_S)
                 continue
             if row is None:
                 raise RequestError("internal", "The job has vanished from the table.")
             return row
 
+    async def _tell_runner(self, what: str, *arguments: str) -> None:
+        """Calls the runner. One that is dead needs no telling: its successor looks into the table."""
+        try:
+            await getattr(self._runner, what).remote(*arguments)
+        except (RayError, RayServeException) as error:
+            _log.warning("the runner could not be told to %s: %s", what, type(error).__name__)
+
     async def _cancel(self, job_id: str) -> None:
         await asyncio.to_thread(self._table.request_cancel, job_id)
-        await self._runner.cancel.remote(job_id)
+        await self._tell_runner("cancel", job_id)
 
     async def _job(self, id: str) -> jobs.Row:
         row = await asyncio.to_thread(self._table.get, id)
@@ -203,21 +229,29 @@ class Api:
 
     async def _answer(self, id: str) -> JobAnswer:
         row = await self._job(id)
-        position = await asyncio.to_thread(self._table.position, row) if row["state"] == jobs.QUEUED else None
-        return _job_answer(row, position)
+        if row["state"] in jobs.FINAL_STATES:
+            return job_answer(row)
+        ahead = await asyncio.to_thread(self._table.ahead, row) if row["state"] == jobs.QUEUED else None
+        position = None if ahead is None else sum(one["state"] == jobs.QUEUED for one in ahead)
+        return job_answer(row, position, await asyncio.to_thread(self._expectation.seconds, row))
 
     async def _accepted(self, job_id: str) -> JSONResponse:
         answer = await self._answer(job_id)
         return JSONResponse(answer.model_dump(), 202, {"Location": f"/jobs/{job_id}", "Preference-Applied": "respond-async"})
 
     async def _changes(self, job_id: str) -> AsyncIterator[str]:
-        last = ""
+        last, seen, looked = "", None, 0.0
         while True:
-            answer = await self._answer(job_id)
-            data = answer.model_dump_json()
-            if data != last:
-                yield f"event: {answer.state}\ndata: {data}\n\n"
-                last = data
-            if answer.state in jobs.FINAL_STATES:
-                return
+            row = dict(await self._job(job_id))
+            # The place in the queue is counted once a second: what is before a job takes three looks at the table.
+            if row != seen or time.monotonic() - looked >= 1.0:
+                seen, looked = row, time.monotonic()
+                answer = await self._answer(job_id)
+                # The expectation shrinks all the time; it goes along with what has changed.
+                shown = answer.model_dump_json(exclude={"expected_s"})
+                if shown != last:
+                    yield f"event: {answer.state}\ndata: {answer.model_dump_json()}\n\n"
+                    last = shown
+                if answer.state in jobs.FINAL_STATES:
+                    return
             await asyncio.sleep(POLL_S)

@@ -12,6 +12,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from deployments.flow import CreditAddress
 from deployments.messages import (
     ENCODE_VIDEO,
     LOAD_AUDIO,
@@ -40,6 +41,8 @@ class Stages:
     preprocess_image: Handle
     encode_video: Handle
     measure_sync: Handle
+    lifeline: CreditAddress | None = None
+    """Where the long stages notice that the caller is dead."""
 
 
 class PixelBudget:
@@ -90,6 +93,7 @@ async def generate(
         width=width,
         height=height,
         output_size=roi if parameters["keep_resolution"] else None,
+        lifeline=stages.lifeline,
     )
     async with budget.hold(width * height * audio_s):
         await _render(stages, context, task, on_fields, on_progress)

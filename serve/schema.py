@@ -198,9 +198,11 @@ class JobAnswer(BaseModel):
     attempt: int = 1
     cancel_requested: bool = False
     queue_position: int | None = Field(default=None, description="jobs before this one, while queued")
+    expected_s: float | None = Field(default=None, description="seconds until it ends, from what like jobs took; empty = unknown")
     accepted_at: str
     started_at: str | None = None
     ended_at: str | None = None
+    removed_at: str | None = Field(default=None, description="when its result was removed")
     result: GenerateAnswer | None = None
     error: ErrorBody | None = None
 

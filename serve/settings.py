@@ -5,8 +5,11 @@ Resolution order: what is passed in (a flag), the environment, `sonoscope.toml`,
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import ipaddress
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +22,16 @@ def default_data_dir() -> Path:
     """`$XDG_DATA_HOME/sonoscope`, or `~/.local/share/sonoscope`."""
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "sonoscope"
+
+
+def make_secret(path: Path, text: str) -> None:
+    """Writes a file that only its owner can read, unless it is there: whoever comes first decides."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()
 
 
 def _known_as(name: str, variable: str) -> AliasChoices:
@@ -73,8 +86,31 @@ class Settings(BaseSettings):
     torch_threads: int = Field(default=0, ge=0, description="threads of inference on the CPU; 0 = half the cores")
     encoder: str | None = Field(default=None, description="ffmpeg's video encoder; empty = NVENC where it works, else libx264")
     encoder_timeout_s: float = Field(default=60.0, gt=0, description="an encoder that makes no progress for so long is stopped")
+    jobs_database_url: SecretStr | None = Field(
+        default=None, description="postgresql://user:password@host/name for the table of jobs; empty = SQLite in the data folder"
+    )
+    job_attempts: int = Field(
+        default=3, ge=1, le=10, description="attempts of a job whose error may pass by itself; 1 = never again"
+    )
+    job_backoff_s: float = Field(default=1.0, gt=0, description="wait before the second attempt; doubles with each")
+    job_lease_s: float = Field(
+        default=15.0, ge=2.0, description="a runner that does not renew its jobs for so long is dead: they are taken up again"
+    )
+    results_keep_s: float = Field(
+        default=30 * 86_400.0, gt=0, description="age at which a result is removed; its job answers 410 for as long again, then 404"
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="signs webhooks, whsec_ and base64; empty = the key that is made in the data folder (webhook.key)"
+    )
+    webhook_allow_private: bool = Field(default=False, description="let webhooks reach loopback and private networks")
+    webhook_backoff_s: float = Field(
+        default=5.0, gt=0, description="wait before a webhook is tried again; four times as long each time"
+    )
     deadline_s: float = Field(default=1800.0, gt=0, description="a request without a deadline of its own gets this one")
-    max_jobs_queued: int = Field(default=100, ge=1, description="jobs waiting; beyond it: overloaded")
+    max_jobs_queued: int = Field(
+        default=100, ge=1, description="jobs waiting; beyond it: overloaded, at 90 % for normal and 50 % for low priority"
+    )
+    drain_s: float = Field(default=20.0, ge=0, le=3600, description="what runs when the service is stopped has so long to end")
     max_jobs_running: int = Field(
         default=4, ge=1, description="jobs in the pipeline at a time: one in inference, the others before or behind it"
     )
@@ -159,6 +195,25 @@ class Settings(BaseSettings):
     sync_measure: bool = Field(default=True, description="measure lips against sound in every finished video")
     sync_sample: float = Field(default=1.0, ge=0, le=1, description="share of the requests that are measured, chosen by their id")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_is_base64(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None:
+            try:
+                key = base64.b64decode(given.get_secret_value().removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if len(key) < 24:
+                raise ValueError("it must be whsec_ and the base64 of at least 24 random bytes")
+        return given
+
+    @field_validator("jobs_database_url")
+    @classmethod
+    def _known_database(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and not given.get_secret_value().startswith(("postgresql://", "postgresql+psycopg://", "sqlite:///")):
+            raise ValueError("it must begin with postgresql:// or sqlite:///")
+        return given
 
     @field_validator("tempo_url", "otlp_endpoint", "otlp_traces_endpoint", "elasticsearch_url", mode="before")
     @classmethod
@@ -255,7 +310,20 @@ class Settings(BaseSettings):
     @property
     def jobs_url(self) -> str:
         """SQLAlchemy URL of the job table."""
+        if self.jobs_database_url is not None:
+            return self.jobs_database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'jobs.db'}"
+
+    @property
+    def webhook_key(self) -> bytes:
+        """What webhooks are signed with: the setting's, else the one of the data folder, made at the first call."""
+        given = self.webhook_secret.get_secret_value() if self.webhook_secret else None
+        if given is None:
+            path = self.data_dir / "webhook.key"
+            if not path.exists():
+                make_secret(path, "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+            given = path.read_text()
+        return base64.b64decode(given.strip().removeprefix("whsec_"), validate=True)
 
     def prepare(self) -> None:
         """Creates the data folders, readable by their owner only."""

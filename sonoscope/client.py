@@ -72,6 +72,10 @@ class Client:
         """Asks for a job to be stopped at its next step."""
         return JobAnswer.model_validate(self._call("DELETE", f"/jobs/{job_id}"))
 
+    def retry(self, job_id: str) -> JobAnswer:
+        """Makes a failed or cancelled job once more; returns the new job."""
+        return JobAnswer.model_validate(self._call("POST", f"/jobs/{job_id}/retry"))
+
     def upload(self, path: Path) -> AssetAnswer:
         """Stores a file, to be used by its id."""
         with path.open("rb") as file:

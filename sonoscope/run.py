@@ -27,6 +27,8 @@ class Run:
     token_path: str | None
     console_url: str | None = None
     children: dict[str, int] = field(default_factory=dict)
+    drain_s: float = 0.0
+    """What runs when it is stopped has so long to end."""
 
     @property
     def alive(self) -> bool:

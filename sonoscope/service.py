@@ -9,10 +9,14 @@ import threading
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.config import HTTPOptions
+from ray.serve.exceptions import RayServeException
 
 from serve.app import build
 from serve.settings import Settings
+
+_log = logging.getLogger("ray.serve")
 
 # Shares that Ray hands out, not cores: the replicas of one machine must fit on two cores as on sixty-four.
 MIN_CPUS = 8
@@ -38,8 +42,18 @@ def main() -> None:
     serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
     serve.run(build(settings), name="sonoscope", route_prefix="/")
     ended.wait()
+    _drain(settings)
     serve.shutdown()
     ray.shutdown()
+
+
+def _drain(settings: Settings) -> None:
+    """Lets what runs end; what cannot be told so ends with the process, and is taken up again after its lease."""
+    try:
+        put_back = serve.get_app_handle("sonoscope").drain.remote(settings.drain_s).result(timeout_s=settings.drain_s + 10)
+        _log.warning("drained: %d jobs were put back into the queue", put_back)
+    except (RayError, RayServeException, TimeoutError) as error:
+        _log.warning("not drained: %s", type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ class Supervisor:
             url=f"http://{host}:{settings.port}",
             dashboard_url=f"http://127.0.0.1:{settings.dashboard_port}" if settings.dashboard else None,
             console_url=f"http://{settings.console_host}:{settings.console_port}" if settings.console else None,
+            drain_s=settings.drain_s,
             token_path=str(settings.data_dir / "ray.token") if settings.ray_auth_mode == "token" else None,
         )
 
@@ -182,7 +183,7 @@ class Supervisor:
 
     def _end(self) -> None:
         processes = [psutil.Process(c.process.pid) for c in self._children if c.process and c.process.poll() is None]
-        end_processes(processes, GRACE_S)
+        end_processes(processes, GRACE_S + self._settings.drain_s)
         end_processes(marked_processes(self._run_id), 3.0)
         (self._settings.data_dir / "run.json").unlink(missing_ok=True)
 
@@ -218,7 +219,7 @@ def bring_down(data_dir: Path) -> Run | None:
         return None
     if run.alive:
         # The supervisor itself waits for its children as long as twice the grace and then kills them.
-        end_processes([psutil.Process(run.pid)], 3 * GRACE_S)
+        end_processes([psutil.Process(run.pid)], 3 * GRACE_S + run.drain_s)
     end_processes(marked_processes(run.run_id), GRACE_S)
     (data_dir / "run.json").unlink(missing_ok=True)
     return run

@@ -42,6 +42,8 @@ _ROWS = (
     ErrorType("inference_diverged", 500, "Change the seed, or use the defaults of dynamic_scale and inference_steps."),
     ErrorType("encoder_failed", 500, "Run `sonoscope doctor`: it tries the encoder.", retriable=True),
     ErrorType("internal", 500, "Look the trace_id up with `sonoscope record`, and report it.", retriable=True),
+    ErrorType("idempotency_mismatch", 422, "Use a new Idempotency-Key for a new order; the same key means the same order."),
+    ErrorType("gone", 410, "Results are kept for a stated time only; make the video again."),
     ErrorType("not_found", 404, "Check the id; results are kept for a stated time only."),
 )
 ERROR_TYPES: dict[str, ErrorType] = {row.name: row for row in _ROWS}
@@ -52,6 +54,9 @@ class RequestError(Exception):
 
     `field` names the input at fault, `hint` the way out (the table's where none is given), `stage` where it happened.
     """
+
+    retry_after_s: int | None = None
+    """Seconds after which trying again makes sense, where whoever refuses knows; it does not cross process borders."""
 
     def __init__(self, type: str, message: str, *, field: str | None = None, hint: str | None = None, stage: str | None = None):
         super().__init__(message)

@@ -242,7 +242,8 @@ BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
 
 EVENT_TYPES = (
     "request_received", "input_start", "input_success", "input_error", "preprocess_complete", "inference_complete",
-    "encode_complete", "sync_measured", "advice", "user_score", "fault_injected", "business_output", "request_failed",
+    "encode_complete", "sync_measured", "advice", "user_score", "fault_injected", "attempt_failed",
+    "business_output", "request_failed",
 )  # fmt: skip
 TERMINAL_EVENTS = ("business_output", "request_failed")
 """Exactly one of them ends every request, and it is the flat row."""

@@ -45,7 +45,7 @@ class RequestRecord:
         self._started_ns = self._ended_ns = started_ns
         self._error: RequestError | None = None
         self._lock = threading.Lock()
-        self._finished = False
+        self._finished = self._written = False
         self._advice: list[str] = []
         self._row: dict[str, Value] = {"status": "ok", "http_status": 200, "clock_skew": False}
         self.update(**{**context.identity, **values, **context.stamps, "trace_id": context.trace_id, "started_at": started_ns})
@@ -88,18 +88,27 @@ class RequestRecord:
 
         `ended_ns`: ns since 1970, now where none is given. An end before the start (two hosts' clocks) counts as 0 s, flagged.
         """
+        row = self.close(ended_ns)
         with self._lock:
-            first, self._finished = not self._finished, True
-            if first:
-                with guard("finish"):
-                    self._complete(time.time_ns() if ended_ns is None else ended_ns)
-            row = dict(self._row)
+            first, self._written = not self._written, True
         if first:
             with guard("record span"):
                 self._write_span(row)
             event_type = "business_output" if row["status"] == "ok" else "request_failed"
             self._telemetry.events.write_row(event_type, self._context, row)
         return row
+
+    def close(self, ended_ns: int | None = None) -> dict[str, Value]:
+        """Completes the row and returns it, and writes nothing: for whoever must keep it elsewhere before `finish` tells it.
+
+        The first time decides: what comes later changes nothing.
+        """
+        with self._lock:
+            if not self._finished:
+                self._finished = True
+                with guard("finish"):
+                    self._complete(time.time_ns() if ended_ns is None else ended_ns)
+            return dict(self._row)
 
     def _complete(self, ended_ns: int) -> None:
         row, took_ns = self._row, ended_ns - self._started_ns

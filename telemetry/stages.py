@@ -111,6 +111,21 @@ def stage(telemetry: Telemetry, name: str, context: RequestContext, **attributes
     return Stage(telemetry, name, context, attributes)
 
 
+def past(telemetry: Telemetry, name: str, context: RequestContext, started_ns: int, ended_ns: int, **attributes: Any) -> None:
+    """A span of what is over already, such as a wait, under the span of `context`; times in ns since 1970."""
+    with guard("past"):
+        parent = parent_of(context)
+        span = telemetry.tracer.start_span(
+            name, context=parent, attributes=_plain({**context.stamps, **attributes}), start_time=started_ns
+        )
+        span.set_status(StatusCode.OK)
+        span.end(end_time=max(started_ns, ended_ns))
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in clean(values).items() if value is not None}
+
+
 def parent_of(context: RequestContext) -> Context:
     """The span of `context` as OpenTelemetry's parent; whatever is current in this thread or task plays no part."""
     return set_span_in_context(NonRecordingSpan(context.span_context), Context())

@@ -11,6 +11,7 @@ from tests.servers.collector import Collector
 from tests.servers.elasticsearch import DEFAULT, Elasticsearch
 from tests.servers.faulty import Faulty
 from tests.servers.fetch import ELASTICSEARCH, collector_binary, elasticsearch_home, java_home
+from tests.servers.postgres import Postgres, postgres_bin
 
 
 def want_elasticsearch(version: str = DEFAULT) -> None:
@@ -26,6 +27,17 @@ def elasticsearch() -> Iterator[Elasticsearch]:
     """One that no test may break."""
     want_elasticsearch()
     server = Elasticsearch()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One that no test may break."""
+    if postgres_bin() is None:
+        pytest.skip("PostgreSQL is not installed: make packages")
+    server = Postgres()
     server.start()
     yield server
     server.stop()

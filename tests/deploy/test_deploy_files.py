@@ -189,6 +189,9 @@ def test_prometheus_rules_pass_their_tests() -> None:
 def test_rules_watch_only_jobs_that_are_scraped() -> None:
     scraped = {job["job_name"] for job in yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())["scrape_configs"]}
     tested = set(re.findall(r'job="(\w+)"', (DEPLOY / "prometheus/rules_test.yaml").read_text()))
-    assert tested <= scraped <= SERVICES.keys()
-    rules = yaml.safe_load((DEPLOY / "prometheus/rules.yaml").read_text())["groups"][0]["rules"]
+    assert tested <= scraped <= SERVICES.keys() | {"sonoscope"}
+    groups = yaml.safe_load((DEPLOY / "prometheus/rules.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    said = (DEPLOY / "prometheus/rules_test.yaml").read_text()
+    assert all(f"alertname: {rule['alert']}" in said for rule in rules)
     assert all(rule["annotations"]["action"] and rule["labels"]["severity"] for rule in rules)

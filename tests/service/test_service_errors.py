@@ -152,7 +152,7 @@ def test_a_deadline_that_passes_in_the_queue_never_starts_the_work(service: Any)
     answer = service.generate(headers={"X-Deadline-Seconds": "0"})
     assert answer.status_code == 504
     check_failed(service, answer.headers["x-request-id"], "deadline_exceeded", "queue", 504)
-    assert {span.name for span in service.record(answer.headers["x-request-id"]).spans} == {"sonic_generation"}
+    assert {span.name for span in service.record(answer.headers["x-request-id"]).spans} == {"sonic_generation", "queue_wait"}
 
 
 def test_a_job_is_cancelled_in_the_middle(service: Any) -> None:

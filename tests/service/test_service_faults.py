@@ -86,8 +86,10 @@ def test_a_memory_limit_strikes_large_pictures_only(service: Any) -> None:
     service.fault_plan.write_text("- {fault: memory_limit, max_pixels: 40000, when: {department: drill}}")
     small = service.generate(headers={"X-Department": "drill"}, min_resolution="128")
     large = service.generate(headers={"X-Department": "drill"}, min_resolution="256")
-    assert (small.status_code, large.status_code) == (200, 503)
-    assert large.json()["error"]["type"] == "out_of_memory"
+    assert (small.status_code, large.status_code) == (200, 200)
+    assert "resolution_lowered" in large.json()["advice"]
+    failed = [e for e in service.record(large.json()["request_id"]).events if e["event_type"] == "attempt_failed"]
+    assert [event["error_type"] for event in failed] == ["out_of_memory"]
 
 
 def test_a_slow_stage_shows_in_its_own_time_only(service: Any) -> None:

@@ -1,0 +1,91 @@
+"""How long a job will take, from what like jobs took: the baselines of the table's own past rows."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from serve import jobs
+from serve.jobs import JobTable, Row
+from serve.tables import JOBS
+
+LIKE = ("model_name", "inference_steps", "min_resolution", "fps")
+"""Like jobs have the same values of these. The length of the sound is not known before it is decoded."""
+ENOUGH = 5
+"""Fewer rows say nothing of what is usual."""
+PAST = 200
+"""Rows that are looked at: the newest, because replicas and machines change."""
+KEEP_S = 5.0
+"""The past is read again after so long: 200 rows take 4 ms."""
+
+Kind = tuple[Any, ...]
+
+
+class Expectation:
+    """Medians of what past jobs took, read now and then."""
+
+    def __init__(self, table: JobTable):
+        self._table = table
+        self._read_at = float("-inf")
+        self._whole: dict[Kind, float] = {}
+        self._device: dict[Kind, float] = {}
+
+    def seconds(self, row: Row) -> float | None:
+        """Seconds from now until the job ends; None where too little is known or it has ended. Blocking."""
+        if row["state"] in jobs.FINAL_STATES:
+            return None
+        self._refresh()
+        own = _of(self._whole, row["values"])
+        if own is None:
+            return None
+        if row["state"] == jobs.RUNNING:
+            return max(0.0, own - _age_s(row["started_ns"]))
+        # Inference takes one job at a time: those ahead cost their time on the device, of which the running ones have spent some.
+        ahead = 0.0
+        for other in self._table.ahead(row):
+            device = _of(self._device, other["values"]) or own
+            ahead += max(0.0, device - _age_s(other["started_ns"])) if other["state"] == jobs.RUNNING else device
+        return ahead + own
+
+    def drain_s(self) -> float | None:
+        """Seconds until what is queued now has gone through the device; None where too little is known. Blocking."""
+        self._refresh()
+        usual = self._device.get(())
+        return None if usual is None else usual * self._table.waiting()
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < KEEP_S:
+            return
+        self._read_at = time.monotonic()
+        query = sa.select(JOBS.c["values"], JOBS.c.started_ns, JOBS.c.ended_ns, JOBS.c.result).where(JOBS.c.state == jobs.SUCCEEDED)
+        with self._table.engine.connect() as connection:
+            rows = connection.execute(query.order_by(JOBS.c.ended_ns.desc()).limit(PAST)).mappings().all()
+        whole: dict[Kind, list[float]] = defaultdict(list)
+        device: dict[Kind, list[float]] = defaultdict(list)
+        for row in rows:
+            took = (row["ended_ns"] - row["started_ns"]) / 1e9
+            for kind in (_kind(row["values"]), ()):
+                whole[kind].append(took)
+                device[kind].append((row["result"] or {}).get("device_s") or took)
+        self._whole, self._device = _medians(whole), _medians(device)
+
+
+def _kind(values: Mapping[str, Any]) -> Kind:
+    return tuple(values.get(name) for name in LIKE)
+
+
+def _of(medians: Mapping[Kind, float], values: Mapping[str, Any]) -> float | None:
+    return medians.get(_kind(values), medians.get(()))
+
+
+def _medians(found: Mapping[Kind, list[float]]) -> dict[Kind, float]:
+    return {kind: statistics.median(times) for kind, times in found.items() if len(times) >= ENOUGH}
+
+
+def _age_s(since_ns: int | None) -> float:
+    return 0.0 if since_ns is None else max(0.0, (time.time_ns() - since_ns) / 1e9)

@@ -110,6 +110,30 @@ def generate(
 
 
 @app.command()
+def batch(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, metavar="MANIFEST-OR-FOLDER", help="CSV or JSON Lines: portrait, audio, parameters; or a folder."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the videos (default: beside the source).")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Course mode: make lessons as their files arrive, until Ctrl-C.")] = False,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Jobs handed in at a time.")] = 8,
+    retries: Annotated[int, typer.Option(min=0, help="New jobs for one whose error may pass by itself.")] = 2,
+    priority: Annotated[str, typer.Option(help="low, normal or high: what goes first.")] = "low",
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make many videos, from a manifest or a folder of lessons; run again, it goes on where it was left."""
+    from sonoscope.commands import batch as command
+
+    how = command.How(out, watch, at_once, retries, priority)
+    command.batch(source, how, url=url, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
 def record(
     id: Annotated[str, typer.Argument(metavar="ID-OR-VIDEO", help="A request, job or trace id, or a video made here.")],
     data_dir: DataDir = None,

@@ -79,12 +79,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run_alone(lite: Lite, preprocessor: Preprocessor, folder: Path, portrait: Path, audio: Path) -> Alone:
+def run_alone(lite: Lite, preprocessor: Preprocessor, folder: Path, portrait: Path, audio: Path, resolution: int = 512) -> Alone:
     """Every stage by itself, with all cores to itself; frames wait in memory between drawing and encoding."""
     alone, target = Alone(), folder / "alone.mp4"
     config = StageConfig(folder)
     sound = alone.time("load_audio", lambda: decode_audio(audio))
-    face, _ = alone.time("preprocess_image", lambda: preprocessor.run(config, portrait.name, 0.18, 512))
+    face, _ = alone.time("preprocess_image", lambda: preprocessor.run(config, portrait.name, 0.18, resolution))
     speech = Speech(sound.samples)
     chunks = alone.time("run_inference", lambda: list(lite.generate(face, speech, PARAMETERS, lambda _k, _n: None)))
 

@@ -71,6 +71,7 @@ class Checker:
             writer = Writer(view, self._source, self._rules, language=self._config.language, console_url=self._console)
             with self._ledger.transaction():
                 fired, resolved = self._decide(seen, writer, at)
+                self._ledger.prune(at)
         sent = self.deliver(at) if deliver else 0
         return Report(tuple(seen), tuple(fired), tuple(resolved), sent, len(self._ledger.undelivered()))
 

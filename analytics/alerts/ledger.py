@@ -19,6 +19,8 @@ LEASE_S = 60.0
 """How long a message belongs to the process that is sending it: a mail server's time-outs are shorter."""
 BACKOFF_S = (5.0, 15.0, 60.0, 300.0)
 """Waits before the next attempt of a message that its sink refused."""
+KEEP_S = 90 * 86_400.0
+"""How long the history and delivered messages are kept."""
 _TABLES = """
     CREATE TABLE IF NOT EXISTS states (alert TEXT, key TEXT, state TEXT NOT NULL, since REAL NOT NULL, turned REAL, value REAL,
         told REAL, requests TEXT NOT NULL, PRIMARY KEY (alert, key));
@@ -138,6 +140,12 @@ class Ledger:
         """Messages that no sink has taken yet: `id`, `sink`, `attempts`, `last_error`."""
         query = "SELECT id, sink, attempts, last_error FROM outbox WHERE delivered IS NULL ORDER BY created"
         return [dict(row) for row in self._connection.execute(query).fetchall()]
+
+    def prune(self, now: float) -> None:
+        """Forgets history and delivered messages older than KEEP_S, and silences that are over."""
+        self._connection.execute("DELETE FROM history WHERE at < ?", (now - KEEP_S,))
+        self._connection.execute("DELETE FROM outbox WHERE delivered < ?", (now - KEEP_S,))
+        self._connection.execute("DELETE FROM silences WHERE until < ?", (now - KEEP_S,))
 
     def silence(self, alert: str, until: float, comment: str = "") -> None:
         """No messages of an alert (`*`: of any) before `until`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,6 @@ def standing(path: Path, now: float) -> Standing:
 
 def silence(path: Path, alert: str, until: float, comment: str = "") -> None:
     """No messages of an alert before `until`; a time that has passed ends its silences. Raises sqlite3.Error."""
-    with contextlib.closing(Ledger(path)) as ledger, contextlib.suppress(sqlite3.IntegrityError):
+    with contextlib.closing(Ledger(path)) as ledger:
         ledger.speak(alert)
         ledger.silence(alert, until, comment)

@@ -33,10 +33,14 @@ class Email:
         """Raises SinkError."""
         where = f"mail server {self._config.host}:{self._config.port}"
         try:
+            mail = self._mail(message)
+        except ValueError as error:
+            raise SinkError(f"the mail cannot be written: {error}") from None
+        try:
             with self._connected() as server:
                 if self._config.username is not None and self._config.password is not None:
                     _log_in(server, self._config.username, self._config.password.read())
-                if refused := server.send_message(self._mail(message)):
+                if refused := server.send_message(mail):
                     raise SinkError(f"{where} refused {', '.join(sorted(refused))}")
         except smtplib.SMTPAuthenticationError as error:
             raise SinkError(f"{where} refused the login ({error.smtp_code})") from None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analytics.alerts.check import Checker
-from analytics.alerts.ledger import LEASE_S, Ledger
+from analytics.alerts.ledger import KEEP_S, LEASE_S, Ledger
 from analytics.alerts.schema import Alerts
 from analytics.alerts.sinks import Message, SinkError
 from analytics.requests import Joined, joined
@@ -266,6 +266,17 @@ def test_an_alert_that_is_taken_out_of_the_file_is_forgotten(service: Service) -
     desk.config = Desk(service, MANY).config
     desk.look(20)
     assert {alert for alert, _ in desk.ledger.known()} == {"many"}
+
+
+def test_what_is_old_and_done_is_forgotten_and_what_still_waits_is_not(service: Service) -> None:
+    desk = Desk(service, SAME_ERROR)
+    for number in range(3):
+        desk.request(number, "face_not_found")
+    desk.look(10)
+    desk.ledger.put("waits", "box", {}, 0.0)
+    desk.ledger.prune(START / 1e9 + KEEP_S + 11)
+    assert desk.ledger.history() == []
+    assert [one["id"] for one in desk.ledger.undelivered()] == ["waits"]
 
 
 def test_messages_are_in_the_language_of_the_file(service: Service) -> None:

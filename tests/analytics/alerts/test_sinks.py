@@ -94,6 +94,11 @@ def test_a_server_that_is_not_there_or_says_later_is_an_error_for_the_next_attem
         make_sink(email(server, None, port=1)).send(MESSAGE)
 
 
+def test_an_address_that_is_none_is_an_error_and_stops_nothing_else(mail_server: Start) -> None:
+    with pytest.raises(SinkError, match="cannot be written"):
+        make_sink(email(mail_server("none"), None, to=["a@example.org\r\nBcc: all@example.org"])).send(MESSAGE)
+
+
 def test_a_hook_gets_json_that_it_can_tell_to_be_ours(hook: HookServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK_SECRET", "s3cret")
     make_sink(WebhookSink.model_validate({"kind": "webhook", "url": hook.url, "secret": {"env": "HOOK_SECRET"}})).send(MESSAGE)

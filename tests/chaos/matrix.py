@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -101,7 +102,8 @@ class Matrix:
             if kind == "everything":
                 self._restart()
         client.join()
-        self._await_ends(settle_s)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends the wait; what has not ended by then counts as lost
+            self._await_ends(settle_s)
         self.count.seconds = time.monotonic() - started
         self._look()
         return self.count

@@ -101,8 +101,8 @@ def test_the_sync_is_measured_and_its_curve_lies_beside_the_video(service: Any, 
 def test_one_trace_under_the_clients_span(service: Any, made: dict[str, Any]) -> None:
     record = service.record(made["answer"]["request_id"])
     by_name = {span.name: span for span in record.spans}
-    assert by_name.keys() == {"sonic_generation", *STAGES}
-    assert len(record.spans) == 6
+    assert by_name.keys() == {"sonic_generation", "queue_wait", *STAGES}
+    assert len(record.spans) == 7
     root = by_name["sonic_generation"]
     assert root.parent_id == PARENT.split("-")[2]
     assert all(by_name[stage].parent_id == root.span_id for stage in STAGES)

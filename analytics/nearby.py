@@ -1,12 +1,33 @@
-"""What happened on the same host shortly before a stage began: a question that needs the spans and the events."""
+"""What happened beside a request: before one of its stages began, or around its failure in the same replica."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from analytics.stores.base import Range
+from analytics.record import Record
+from analytics.stores.base import LogStore, Range
 from analytics.stores.duck import arrow
 from analytics.stores.local import LocalStore
+
+WIDER = 8
+"""Events of the host that are looked through for each one of the replica: a node runs about as many processes."""
+
+
+def around(logs: LogStore, record: Record, count: int) -> pa.Table:
+    """The events of the replica in which a request failed, `count` before and after; of the whole host where the replica is not
+    known (the request did not fail, or its failed stage left no span). Columns of `telemetry.tables.schema("events")`."""
+    stage = record.request.get("failed_stage")
+    failed = next((span for span in record.spans if span.name == stage), None)
+    process = None if failed is None else (failed.resource.get("host.name"), failed.resource.get("process.pid"))
+    own = [event for event in record.events if (event.get("host.name"), event.get("process.pid")) == process]
+    centre = (own or record.events)[-1]["event_id"]
+    if process is None:
+        return logs.surrounding(centre, count, count).table
+    near = logs.surrounding(centre, WIDER * count, WIDER * count).table
+    pids, ids = near["process_pid"].to_pylist(), near["event_id"].to_pylist()
+    kept = [place for place, pid in enumerate(pids) if pid == process[1] or ids[place] == centre]
+    middle = next((number for number, place in enumerate(kept) if ids[place] == centre), 0)
+    return near.take(kept[max(0, middle - count) : middle + count + 1])
 
 
 def preceded_by(store: LocalStore, stage: str, event_type: str, *, within_s: float, range: Range | None = None) -> pa.Table:

@@ -100,7 +100,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "comment": ("Comment", "评语"),
     "judge": ("Send the judgement", "提交评价"),
     "thanks": ("Noted.", "已记录。"),
-    "surrounding": ("Events of the same host around the end", "同一主机在结束前后的事件"),
+    "surrounding": ("Events of the same replica (or host) around it", "同一副本（或主机）前后的事件"),
     "everything": ("The whole record (JSON)", "完整记录（JSON）"),
     "mouth_and_speech": ("Mouth against speech", "口型与语音"),
     "mouth": ("mouth in the picture", "画面中的口型"),

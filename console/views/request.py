@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from analytics.baseline import Baseline, baselines
+from analytics.nearby import around
 from analytics.record import Record, load
 from analytics.stores.local import event_ns
 from console import figures, service
@@ -21,7 +22,7 @@ from console.table import chart, table
 from console.widgets import advice_words
 
 NEAR = 8
-"""Events of the same host that are shown before and after the end."""
+"""Events of the same replica or host that are shown before and after the end."""
 
 
 def page(desk: Desk) -> None:
@@ -145,7 +146,7 @@ def _video(desk: Desk, record: Record) -> None:
 def _surrounding(desk: Desk, record: Record) -> None:
     if not record.events:
         return
-    near = store().logs.surrounding(record.events[-1]["event_id"], NEAR, NEAR).table
+    near = around(store().logs, record, NEAR)
     table(desk, "near", near.select(["logged_at", "event_type", "request_id", "error_type", "replica", "process_pid"]).to_pandas())
 
 

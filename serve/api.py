@@ -105,6 +105,12 @@ class Api:
         await asyncio.to_thread(self._door.note_asset, asset, self._door.owner_hash(request))
         return AssetAnswer(asset_id=asset.asset_id, bytes=asset.bytes)
 
+    @app.get("/assets/{asset_id}")
+    async def asset(self, asset_id: str) -> AssetAnswer:
+        """Whether an upload is still there, and how large it is."""
+        found = await asyncio.to_thread(self._assets.find, asset_id, "asset_id")
+        return AssetAnswer(asset_id=found.asset_id, bytes=found.bytes)
+
     @app.get("/videos/{request_id}.mp4", response_class=FileResponse)
     async def video(self, request_id: str) -> FileResponse:
         """The finished file; ranges work."""

@@ -211,6 +211,126 @@ def analyze(
 
 
 @app.command()
+def replay(
+    where: Annotated[str, typer.Option("--where", metavar="EXPR", help="Which requests: 'audio_drift_ms > 100'.")],
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting to change; several are one change.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="How often; from the second time on with new seeds.")] = 3,
+    limit: Annotated[int, typer.Option(min=1, help="Requests at most, drawn at random.")] = 12,
+    experiment: Annotated[str | None, typer.Option(help="Its name (default: one made from what is asked).")] = None,
+    since: Annotated[str | None, typer.Option(help="How far back (30m, 1h, 7d), or a time (2026-11-22T18:00:00Z).")] = None,
+    until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
+    replica: Annotated[str | None, typer.Option(help="Not possible: the service cannot be asked for a replica.")] = None,
+    host: Annotated[str | None, typer.Option(help="Not possible, either; --url names another service.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make past requests again, at other settings and as they were, and say whether the settings cause the difference."""
+    from sonoscope.commands import replay as command
+    from sonoscope.commands.query import Bounds
+
+    asked = command.Asked(where, tuple(change or ()), repeats, limit, experiment)
+    bounds = Bounds(since, until)
+    command.replay(asked, bounds, target=replica or host, yes=yes, url=url, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Portraits and recordings, in any order.")],
+    grid: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=A,B,…", help="Values to try of a setting; may be repeated.")
+    ] = None,
+    fixed: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting that is the same in all.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Blocks for each pair of portrait and recording.")] = 1,
+    adaptive: Annotated[int | None, typer.Option(min=2, help="Try at most so many combinations, chosen by what was seen.")] = None,
+    outcome: Annotated[str, typer.Option(help="What the adaptive form makes better.")] = "audio_drift_ms",
+    experiment: Annotated[str | None, typer.Option(help="Its name (default: one made from what is asked).")] = None,
+    fail_if: Annotated[str | None, typer.Option(metavar="EXPR", help="Exit with 1 if: 'p95(audio_drift_ms) > 80'.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Try settings on every pair of portrait and recording, in random order, and say what they cause."""
+    from sonoscope.commands import sweep as command
+
+    asked = command.Asked(tuple(files), tuple(grid or ()), tuple(fixed or ()), repeats, adaptive, outcome, experiment, fail_if)
+    command.sweep(asked, yes=yes, url=url, data_dir=data_dir, as_json=as_json)
+
+
+experiments_app = typer.Typer(help="List experiments, show what one says, compare two.", invoke_without_command=True)
+app.add_typer(experiments_app, name="experiments")
+
+
+@experiments_app.callback()
+def experiments(context: typer.Context, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List experiments (the default), show what one says, compare two."""
+    from sonoscope.commands import experiments as command
+
+    if context.invoked_subcommand is None:
+        command.listed(data_dir, as_json=as_json)
+
+
+@experiments_app.command("list")
+def experiments_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the experiments among the requests, the newest first."""
+    from sonoscope.commands import experiments as command
+
+    command.listed(data_dir, as_json=as_json)
+
+
+Outcomes = Annotated[list[str] | None, typer.Option("--outcome", help="What to look at; may be repeated (default: all there is).")]
+
+
+@experiments_app.command("show")
+def experiments_show(
+    name: Annotated[str, typer.Argument(help="Name of the experiment.")],
+    outcome: Outcomes = None,
+    fail_if: Annotated[str | None, typer.Option(metavar="EXPR", help="Exit with 1 if: 'p95(audio_drift_ms) > 80'.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say what an experiment shows: the effect of each setting, with its interval, and whether it is a cause."""
+    from sonoscope.commands import experiments as command
+
+    command.show(name, data_dir, outcomes=outcome or [], fail_if=fail_if, as_json=as_json)
+
+
+@experiments_app.command("compare")
+def experiments_compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Name of an experiment.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Name of another one.")],
+    outcome: Outcomes = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Set experiment B against A where input and settings are the same."""
+    from sonoscope.commands import experiments as command
+
+    command.compare(first, second, data_dir, outcomes=outcome or [], as_json=as_json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def score(
+    id: Annotated[str, typer.Argument(help="A request or job id.")],
+    value: Annotated[int, typer.Argument(metavar="-1|0|1", help="-1 bad, 0 undecided, 1 good.")],
+    comment: Annotated[str | None, typer.Option(help="Why, in words.")] = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a finished request; the last judgement counts, and is an outcome like any other."""
+    from sonoscope.commands import score as command
+
+    command.score(id, value, comment, url=url, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
 def measure(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A video with one talking face and a soundtrack.")],
     curve: Annotated[Path | None, typer.Option(help="Where to keep the curve that was found (Parquet).")] = None,

@@ -47,6 +47,12 @@ class Client:
         """Hands a job in and returns at once."""
         return JobAnswer.model_validate(self._submit(portrait, audio, parameters, {"Prefer": "respond-async", **(headers or {})}))
 
+    def order(self, portrait: str, audio: str, *, headers: Mapping[str, str] | None = None, **parameters: Any) -> JobAnswer:
+        """Hands a job in whose inputs are asset ids, and returns at once."""
+        prompt = {"portrait_image": portrait, "audio_clip": audio, **parameters}
+        asked = {"Prefer": "respond-async", **(headers or {})}
+        return JobAnswer.model_validate(self._call("POST", "/generate", json={"prompt": prompt}, headers=asked))
+
     def watch(self, job_id: str) -> Iterator[JobAnswer]:
         """The job whenever it changes; the last one is final."""
         try:
@@ -80,6 +86,19 @@ class Client:
         """Stores a file, to be used by its id."""
         with path.open("rb") as file:
             return AssetAnswer.model_validate(self._call("POST", "/assets", files={"file": (path.name, file)}))
+
+    def asset(self, asset_id: str) -> AssetAnswer | None:
+        """An upload by its id, None where the service has it no more."""
+        try:
+            return AssetAnswer.model_validate(self._call("GET", f"/assets/{asset_id}"))
+        except RequestError as error:
+            if error.type != "asset_not_found":
+                raise
+            return None
+
+    def score(self, request_id: str, user_score: int, user_comment: str | None = None) -> None:
+        """Leaves a person's judgement (-1, 0, 1) of a request that has ended, by request or job id; the last one counts."""
+        self._call("POST", f"/requests/{request_id}/score", json={"user_score": user_score, "user_comment": user_comment})
 
     def download(self, request_id: str, path: Path) -> int:
         """Fetches a finished video; returns its size in bytes. The file appears whole or not at all."""

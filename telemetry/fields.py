@@ -214,6 +214,7 @@ IDENTITY: tuple[Field, ...] = (
     _identity("replay_of", "str", "the request that this one repeats"),
     _identity("experiment", "str", "name of the experiment"),
     _identity("block", "str", "block of the randomised experiment"),
+    _identity("arm", "str", "what was tried in it: settings in words, or as it was"),
     _identity("randomized", "bool", "the settings were drawn at random"),
     _identity("synthetic", "bool", "made by a test or a drill"),
     _identity("department", "str", "who pays"),
@@ -234,7 +235,7 @@ IDENTITY: tuple[Field, ...] = (
     _identity("ended_at", "time", "end, UTC, nanoseconds since 1970"),
 )
 
-LABELS = ("experiment", "block", "randomized", "replay_of", "synthetic", "source_prefix")
+LABELS = ("experiment", "block", "arm", "randomized", "replay_of", "synthetic", "source_prefix")
 """Identity that a request states of itself, beside its parameters: what it is part of."""
 
 FIELDS: tuple[Field, ...] = PARAMETERS + OUTCOMES + IDENTITY

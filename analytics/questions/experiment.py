@@ -24,6 +24,8 @@ FEWEST_BLOCKS = 6
 EXACT_BLOCKS = 12
 """Up to so many all sign flips are tried, beyond FLIPS of them."""
 FLIPS = 9999
+AS_IT_WAS = "as it was"
+"""The arm of a replay that repeats a request unchanged."""
 LOST = 0.1
 """A difference in the share of requests without the outcome above which the rest is no longer comparable."""
 
@@ -44,9 +46,17 @@ class Effect(Finding):
     randomized: bool = False
     p: float | None = None
 
+    @property
+    def word(self) -> str:
+        """`causes`, `goes with`, `not shown` or `too few`."""
+        if self.verdict == "associated":
+            return "causes" if self.randomized else "goes with"
+        return "too few" if self.verdict == "too_few" else "not shown"
+
     def sentence(self, language: Language = "en") -> str:
         """The effect, as a cause where it is one."""
-        shown = {"factor": self.factor, "level": self.level, "reference": self.reference, "outcome": self.outcome, "n": self.n}
+        reference = phrase("as_it_was", language) if self.reference == AS_IT_WAS else self.reference
+        shown = {"factor": self.factor, "level": self.level, "reference": reference, "outcome": self.outcome, "n": self.n}
         if self.estimate is None or self.verdict == "too_few":
             return phrase("experiment_few", language, **shown)
         key = "no_effect" if self.verdict != "associated" else "caused" if self.randomized else "went_with"
@@ -82,13 +92,16 @@ def experiment(
     schema: Schema | None = None,
     *,
     reference: Any = None,
+    by: str | None = None,
     truncated: bool = False,
     seed: int = 0,
 ) -> list[Effect]:
     """The effect of every level of every factor of an experiment on each outcome, q over all of them.
 
-    `reference`: the level that others are compared with (the one of most rows, where it is not among the levels). A block without
-    both levels does not count. Raises KeyError where an outcome is not a column; empty where the experiment has no rows.
+    `reference`: the level that others are compared with (the one of most rows, where it is not among the levels). `by`: compare the
+    levels of this column, such as `arm`, instead of each parameter that varies: settings that were changed together are one
+    change. A block without both levels does not count. Raises KeyError where an outcome or `by` is not a column; empty where the
+    experiment has no rows.
     """
     schema = schema or Schema.of(frame)
     for outcome in outcomes:
@@ -103,7 +116,7 @@ def experiment(
     rows = observe(frame.loc[mine].reset_index(drop=True), schema)
     found = [
         effect
-        for factor in factors(rows.frame, schema)
+        for factor in ([schema.column(by)] if by else factors(rows.frame, schema))
         for outcome in outcomes
         for effect in _effects(rows, name, factor, schema.column(outcome), reference, seed)
     ]

@@ -93,6 +93,7 @@ PHRASES: dict[str, dict[Language, str]] = {
         "({interval}; n = {n} in {blocks} blocks).",
         "zh": "未显示 {factor} 取 {level} 而非 {reference} 对 {outcome} 有影响:{change}({interval};n = {n},{blocks} 个区组)。",
     },
+    "as_it_was": {"en": "as it was", "zh": "原设置"},
     "experiment_few": {
         "en": "Too few blocks with both {level} and {reference} of {factor} to say anything about {outcome} (n = {n}).",
         "zh": "同时含 {factor} = {level} 与 {reference} 的区组太少,无法判断 {outcome}(n = {n})。",

@@ -1,0 +1,1 @@
+"""An incident to practise on: made by the service, kept as files."""

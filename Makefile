@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install packages servers demo up down test check bench screenshots lock clean
+.PHONY: help install packages servers demo incident up down test check bench screenshots lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ servers: install ## fetch the real servers that some tests want (once; says what
 
 demo: install ## a portrait and a speech recording to a traced video, in one command
 	$(BIN)/sonoscope demo $(ARGS)
+
+incident: install ## an incident to practise on: the console on 300 recorded requests, and the commands that find the cause
+	$(BIN)/python -m examples.incident.show $(ARGS)
 
 up: install ## start the service in the background
 	$(BIN)/sonoscope up -d $(ARGS)

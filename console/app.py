@@ -9,7 +9,19 @@ import streamlit as st
 from console.address import PAGES
 from console.frame import draw, language
 from console.texts import text
-from console.views import alerts, capacity, compare, explain_file, failures, generate, overview, parameters, request, why
+from console.views import (
+    alerts,
+    capacity,
+    compare,
+    experiments,
+    explain_file,
+    failures,
+    generate,
+    overview,
+    parameters,
+    request,
+    why,
+)
 
 DRAWN = {
     "overview": (partial(draw, overview.page), ":material/monitoring:"),
@@ -20,6 +32,7 @@ DRAWN = {
     "alerts": (partial(draw, alerts.page, needs_rows=False), ":material/notifications:"),
     "request": (partial(draw, request.page), ":material/receipt_long:"),
     "compare": (partial(draw, compare.page), ":material/compare:"),
+    "experiments": (partial(draw, experiments.page), ":material/science:"),
     "capacity": (partial(draw, capacity.page), ":material/speed:"),
     "generate": (partial(draw, generate.page, needs_rows=False), ":material/movie:"),
 }

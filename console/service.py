@@ -63,6 +63,12 @@ def video(request_id: str) -> bytes | None:
     return answer.content if answer.status_code == 200 else None
 
 
+def thumbnail(request_id: str) -> bytes | None:
+    """A small picture of a video that is not kept itself; None where there is none."""
+    path = data_dir() / "thumbnails" / f"{request_id}.jpg"
+    return path.read_bytes() if path.is_file() else None
+
+
 def _call(method: str, path: str, **more: Any) -> dict[str, Any]:
     base = url()
     if base is None:

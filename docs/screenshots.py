@@ -112,6 +112,26 @@ def views(data: Path) -> dict[str, dict[str, str]]:
     return {"request": {"request": newest["request_id"]}, "compare": {"down": "dynamic_scale"}, "generate": {}}
 
 
+def shipped(out: Path) -> None:
+    """The three pages on which the cause of the incident that ships is found and confirmed."""
+    out.mkdir(parents=True, exist_ok=True)
+    data = Path(__file__).parents[1] / "examples" / "incident" / "data"
+    rows = load(LocalStore(data / "journal"), Range()).frame
+    kept = rows["request_id"].map(lambda id: (data / "videos" / f"{id}.mp4").is_file())
+    bad = rows[kept & (rows["experiment"] == "incident")].sort_values("audio_drift_ms").iloc[-1]
+    pages = {
+        "request": {"request": bad["request_id"]},
+        "why": {"bad": "audio_drift_ms > 100.0", "filter": 'experiment = "incident"'},
+        "experiments": {"experiment": "incident-replay"},
+    }
+    with sync_playwright() as playwright, console(data, None, "--theme.base=light") as url:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        for name, words in pages.items():
+            picture(page, f"{url}/{name}?{urlencode({'since': 'all', **words})}", out / f"{name}.png", tallest=1000)
+        browser.close()
+
+
 def main() -> None:
     """Draws what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -120,8 +140,12 @@ def main() -> None:
     parser.add_argument("--pages", default="")
     parser.add_argument("--language", choices=("en", "zh"))
     parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--incident", action="store_true", help="the pages of the incident that ships, into docs/incident")
     parser.add_argument("--tallest", type=int, default=TALLEST)
     asked = parser.parse_args()
+    if asked.incident:
+        shipped(asked.out.parent / "incident" if asked.out.name == "console" else asked.out)
+        return
     asked.out.mkdir(parents=True, exist_ok=True)
     theme = ["--theme.base=dark"] if asked.dark else ["--theme.base=light"]
     wanted = set(asked.pages.split(",")) - {""}

@@ -43,8 +43,13 @@ def page(desk: Desk) -> None:
     _sheet(desk, rows, keys, columns=len({row[across] for row in rows}))
     picked = choose_several("two", desk.t("two_in_step"), [row["request_id"] for row in rows], max_selections=2)
     if len(picked) == 2:
-        _sheet(desk, [row for row in rows if row["request_id"] in picked], keys, columns=2)
+        in_step(desk, [row for row in rows if row["request_id"] in picked], keys)
     table(desk, "compare", found.to_pandas())
+
+
+def in_step(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str]) -> None:
+    """Two videos (or a few more) beside each other, with the values of `keys` above the outcomes of each."""
+    _sheet(desk, rows[:MOST], keys, columns=2)
 
 
 def _sheet(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str], columns: int) -> None:
@@ -52,7 +57,7 @@ def _sheet(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str], columns:
     for row in rows:
         found = service.video(row["request_id"])
         if found is not None and len(found) <= BIGGEST:
-            lines = tuple(f"{name} {row[name]:.3g}" for name in _SHOWN if row[name] is not None)
+            lines = tuple(f"{name} {row[name]:.3g}" for name in _SHOWN if row.get(name) is not None and row[name] == row[name])
             clips.append(Clip(found, ", ".join(f"{name} {row[name]}" for name in keys), lines))
     if not clips:
         st.info(desk.t("no_videos_here"))

@@ -138,6 +138,9 @@ def _video(desk: Desk, record: Record) -> None:
     id = record.request.get("request_id")
     found = service.video(id) if id and record.request.get("status") == "ok" else None
     if found is None:
+        small = service.thumbnail(id) if id else None
+        if small is not None:
+            st.image(small)
         st.info(desk.t("no_video"))
         return
     st.video(found)

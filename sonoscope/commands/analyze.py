@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from analytics.filters.sql import quoted
+from analytics.questions.agreement import Agreement, agreement
 from analytics.questions.effects import Effect
 from analytics.questions.report import OutcomeReport, columns_needed
 from analytics.questions.report import analyze as ask
@@ -21,6 +22,9 @@ from sonoscope.commands.common import err, fail, out, print_json, settings
 from sonoscope.commands.query import Bounds, opened
 from sonoscope.commands.stores import store_of
 from telemetry import fields
+
+JUDGED = ("audio_drift_ms", "user_score")
+"""A question about one of these is told how the two agree."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def analyze(asked: Question, bounds: Bounds, *, file: Path | None, data_dir: Pat
         mapping = None if file else store_of(settings(data_dir=data_dir)).mapping
         with err.status("reading"), opened(range, file, data_dir, None) as view:
             frame, truncated = _rows(view, asked.outcome, file, mapping), view.truncated
+            judged = _judged(view, asked.outcome)
     except (duckdb.Error, OSError, ValueError) as error:
         fail(f"the telemetry cannot be read: {error}")
     try:
@@ -51,9 +56,11 @@ def analyze(asked: Question, bounds: Bounds, *, file: Path | None, data_dir: Pat
         fail(str(error), "Name one with --outcome.")
     (one,) = report.outcomes
     if as_json:
-        print_json(to_json(report, one, language))
+        print_json(to_json(report, one, language) | {"agreement": judged and judged.to_dict()})
         return
     _show(one, language)
+    if judged is not None:
+        out.print(judged.sentence(language), soft_wrap=True, markup=False)
     for words in (*report.warnings, *one.warnings):
         err.print(f"[yellow]{words}[/yellow]", soft_wrap=True)
     err.print(f"[dim]{report.n} requests, {report.tested} questions asked; associations, not causes[/dim]", soft_wrap=True)
@@ -67,6 +74,15 @@ def _rows(view: Joined, outcome: str, file: Path | None, mapping: Mapping | None
     if not names:
         return pd.DataFrame()
     return view.rows(f"SELECT {', '.join(map(quoted, names))} FROM requests").to_pandas()
+
+
+def _judged(view: Joined, outcome: str) -> Agreement | None:
+    """The meter against people's scores, where the question is about one of the two and somebody judged."""
+    if outcome not in JUDGED:
+        return None
+    query = f"SELECT {', '.join(JUDGED)} FROM requests WHERE user_score IS NOT NULL AND coalesce(synthetic, false) = false"
+    scored = view.rows(query).to_pandas()
+    return agreement(scored) if len(scored) or outcome == "user_score" else None
 
 
 def _show(one: OutcomeReport, language: Language) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -15,9 +16,12 @@ from console import data
 from console.texts import TEXTS
 from telemetry.errors import RequestError
 from tests.analytics.conftest import SECOND, START, Service
+from tests.analytics.questions.test_arms import replayed
 from tests.planted_incidents import incident
 
-PAGES = ("overview", "parameters", "why", "failures", "request", "compare", "capacity", "explain_file", "generate", "alerts")
+PAGES = (
+    "overview", "parameters", "why", "failures", "request", "compare", "experiments", "capacity", "explain_file", "generate", "alerts",
+)  # fmt: skip
 NEEDS_ROWS = PAGES[:-3]
 
 
@@ -186,6 +190,28 @@ def test_analysis_pages_draw_planted_rows(page: str, language: str, with_a_bad_h
     app = run(page, lang=language, bad="audio_drift_ms > 100.0")
     assert not app.error
     assert len(words(app)) > 100
+
+
+@pytest.fixture
+def replayed_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine blocks of a replay whose change takes 60 ms of drift away."""
+    rows = replayed({"fps": 25.0})
+    rows["started_at"] = pd.Timestamp("2026-11-25", tz="UTC") + pd.to_timedelta(range(len(rows)), unit="s")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    monkeypatch.setenv("SONOSCOPE_ROWS", str(tmp_path / "rows.parquet"))
+
+
+@pytest.mark.parametrize(("language", "cause"), [("en", "fps = 25.0 instead of as it was causes"), ("zh", "导致")])
+def test_an_experiment_says_what_its_change_causes(language: str, cause: str, replayed_rows: None) -> None:
+    app = run("experiments", lang=language)
+    assert cause in words(app)
+    assert app.selectbox(key="choose-experiment").value == "e"
+    assert len(app.selectbox(key="choose-block").options) == 9
+    assert app.dataframe[0].value.iloc[0]["outcome"] == "audio_drift_ms"
+
+
+def test_a_range_without_experiments_says_how_to_make_one(small: LocalStore) -> None:
+    assert "sonoscope replay" in words(run("experiments"))
 
 
 def test_why_these_names_the_bad_host_first(with_a_bad_host: None) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,9 @@ def rows(service: Any, experiment: str) -> pd.DataFrame:
 def speech(seconds: float, folder: Path) -> Path:
     """The beginning of the English recording."""
     path = folder / "speech.wav"
-    path.write_bytes((MEDIA / "speech_en.wav").read_bytes()[: 44 + int(seconds * 32_000)])
+    with wave.open(str(MEDIA / "speech_en.wav")) as whole, wave.open(str(path), "wb") as cut:
+        cut.setparams(whole.getparams())
+        cut.writeframes(whole.readframes(int(seconds * whole.getframerate())))
     return path
 
 
@@ -96,11 +99,11 @@ def test_a_replay_says_what_it_cannot_do(cli: Cli, service: Any, drifting: str) 
     assert "2 with these settings already" in cli(service.data_dir, *base[:-1], "fps=30", "--yes").stderr
 
 
-def test_an_input_that_is_gone_is_said(cli: Cli, service: Any) -> None:
-    wave = (MEDIA / "speech_zh.wav").read_bytes()[: 44 + 40_000]
-    answer = service.generate(audio=wave, min_resolution="128", inference_steps="1", source_prefix="gone").json()
-    audio = service.record(answer["request_id"]).request["audio_hash"]
-    (service.data_dir / "assets" / audio).unlink()
+def test_an_input_that_is_gone_is_said(cli: Cli, service: Any, tmp_path: Path) -> None:
+    audio = speech(1.3, tmp_path).read_bytes()
+    answer = service.generate(audio=audio, min_resolution="128", inference_steps="1", source_prefix="gone").json()
+    gone = service.record(answer["request_id"]).request["audio_hash"]
+    (service.data_dir / "assets" / gone).unlink()
     done = cli(service.data_dir, "replay", "--where", "source_prefix = gone", "--set", "fps=30", "--yes")
     assert done.returncode == 1
     assert "1 an input is no longer stored" in done.stderr

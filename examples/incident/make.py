@@ -17,6 +17,7 @@ import random
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,6 @@ def replay(client: Client, store: LocalStore) -> Plan:
 
 def perform(client: Client, data: Path, plan: Plan, notebook: Notebook, for_s: float) -> int:
     """Makes what is missing for so many seconds; how many requests are still missing."""
-    notebook.keep(plan)
     store = LocalStore(data / "journal")
     finished = finished_of(load(store).frame, plan)
     Runner(plan, notebook, client, store, finished).perform(lambda tally, run: None, at_once=3, for_s=for_s)
@@ -134,6 +134,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--for", dest="for_s", type=float, default=3600.0)
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="so many of the incident's requests are enough")
+    parser.add_argument("--keep", action="store_true", help="leave the service running for the next call")
     asked = parser.parse_args()
     data: Path = asked.data.resolve()
     data.mkdir(parents=True, exist_ok=True)
@@ -146,14 +148,18 @@ def main() -> None:
         assert run is not None
         with Client(run.url) as client:
             notebook = Notebook(data / "experiments", NAME)
-            missing = perform(client, data, notebook.read() or incident(client, data / "inputs"), notebook, asked.for_s)
+            plan = notebook.read() or incident(client, data / "inputs")
+            notebook.keep(plan)
+            missing = perform(client, data, replace(plan, runs=plan.runs[: asked.requests]), notebook, asked.for_s)
             if not missing:
                 notebook = Notebook(data / "experiments", REPLAY)
                 plan = notebook.read() or replay(client, LocalStore(data / "journal"))
+                notebook.keep(plan)
                 missing = perform(client, data, plan, notebook, asked.for_s)
         print("all are there" if not missing else "not all are there yet: call it again")
     finally:
-        subprocess.run([sys.executable, "-m", "sonoscope", "down"], env=env, check=True)
+        if not asked.keep:
+            subprocess.run([sys.executable, "-m", "sonoscope", "down"], env=env, check=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def judged(folder: Path, n: int = 400) -> Path:
     rows = {
         "request_id": [f"r{k}" for k in range(n)], "operation": "generate", "status": "ok", "inference_steps": steps, "fps": 25.0,
         "dynamic_scale": random.choice([1.0, 1.2], n), "audio_s": random.uniform(3, 9, n), "audio_drift_ms": drift,
-        "sync_reason": "measured", "latency_s": 2.0, "user_score": np.where(bad, -1, 1), "portrait_hash": [f"p{k % 40}" for k in range(n)],
+        "sync_reason": "measured", "latency_s": 2.0, "user_score": np.where(bad, -1, 1),
+        "portrait_hash": [f"p{k % 40}" for k in range(n)],
         "audio_hash": [f"a{k % 30}" for k in range(n)], "started_at": pd.Timestamp("2026-11-25", tz="UTC"),
     }  # fmt: skip
     pd.DataFrame(rows).to_parquet(folder / "rows.parquet")

@@ -8,15 +8,23 @@ from datetime import datetime
 
 import pandas as pd
 
-from analytics.questions.arms import FIRST, Comparison, arms, families, rows_of
+from analytics.filters import Filter
+from analytics.questions.arms import FIRST, OUTCOMES, Comparison, arms, families, rows_of
 from analytics.questions.experiment import Effect, experiment, experiments, factors
 from analytics.questions.prepare import truth
 from analytics.questions.rows import column
 from analytics.questions.schema import Schema
+from analytics.requests import Joined
 from telemetry import fields
 
 DRAWN = ("seed", "duration_s")
 """Parameters that are not what a trial is about: two runs that differ in these only were asked the same."""
+
+COLUMNS = (
+    "request_id", "attempt", "weight", "experiment", "block", "arm", "replay_of", "randomized", "error_type", "started_at",
+    "ended_at", "portrait_hash", "audio_hash", "audio_offset_ms", *OUTCOMES, *fields.names("parameter"),
+)  # fmt: skip
+"""What the questions here read of a row, and what stands under a video."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,12 @@ class Trial:
     replay: bool
     started_at: datetime | None
     ended_at: datetime | None
+
+
+def experiment_rows(view: Joined, where: Filter | None = None) -> pd.DataFrame:
+    """The COLUMNS of every request that passes a filter and belongs to an experiment."""
+    view.choose(COLUMNS, where)
+    return view.rows("SELECT * FROM chosen WHERE experiment IS NOT NULL").to_pandas()
 
 
 def trials(frame: pd.DataFrame) -> list[Trial]:

@@ -8,7 +8,7 @@ import streamlit as st
 from analytics.questions.arms import FIRST, Comparison, rows_of
 from analytics.questions.experiment import AS_IT_WAS, Effect
 from analytics.questions.sentences import amount
-from analytics.questions.trials import Trial, effects, trials
+from analytics.questions.trials import Trial, effects, experiment_rows, trials
 from console.address import choose
 from console.desk import Desk
 from console.table import table
@@ -18,7 +18,8 @@ from console.views.compare import in_step
 def page(desk: Desk) -> None:
     """Draws the experiment of the URL, the newest without one."""
     st.header(desk.t("experiments"))
-    frame = desk.frame()
+    with desk.view() as view:
+        frame = experiment_rows(view, desk.where)
     found = trials(frame)
     if not found:
         st.info(desk.t("no_experiments"))

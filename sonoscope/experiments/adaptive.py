@@ -53,7 +53,7 @@ def search(plan: Plan, grid: Mapping[str, tuple[Any, ...]], trials: int, *, high
     by_arm: dict[str, list[Run]] = {}
     for run in sorted(plan.runs, key=lambda run: run.block):
         by_arm.setdefault(run.arm, []).append(run)
-    order = list(dict.fromkeys(run.arm for run in plan.runs))
+    order = sorted(by_arm)
     found, idle, asked = Search(), 0, 0
     while found.tried < min(trials, len(by_arm)):
         trial = study.ask()

@@ -47,9 +47,17 @@ class Trial:
 
 
 def experiment_rows(view: Joined, where: Filter | None = None) -> pd.DataFrame:
-    """The COLUMNS of every request that passes a filter and belongs to an experiment."""
+    """The COLUMNS of every request that passes a filter and belongs to an experiment, or was replayed in one."""
     view.choose(COLUMNS, where)
-    return view.rows("SELECT * FROM chosen WHERE experiment IS NOT NULL").to_pandas()
+    query = "SELECT * FROM chosen WHERE experiment IS NOT NULL OR request_id IN (SELECT replay_of FROM chosen)"
+    return view.rows(query).to_pandas()
+
+
+def whole_rows(view: Joined, *names: str) -> pd.DataFrame:
+    """Every column of the requests of these experiments, and of those that were replayed in them."""
+    mine = "experiment IN (SELECT unnest($names))"
+    query = f"SELECT * FROM requests WHERE {mine} OR request_id IN (SELECT replay_of FROM requests WHERE {mine})"
+    return view.rows(query, {"names": list(names)}).to_pandas()
 
 
 def trials(frame: pd.DataFrame) -> list[Trial]:

@@ -94,12 +94,12 @@ def _check(outcomes: list[str]) -> None:
 
 
 def _rows(data_dir: Path | None, *names: str) -> pd.DataFrame:
-    frame = trial.rows_in(store_of(settings(data_dir=data_dir)))
-    known = [one.name for one in trials(frame)]
+    store = store_of(settings(data_dir=data_dir))
+    known = [one.name for one in trials(trial.rows_in(store))]
     for name in names:
         if name not in known:
             fail(f"there is no experiment {name}", f"There are: {', '.join(known) or 'none'}.")
-    return frame
+    return trial.rows_in(store, *names)
 
 
 def _plan(folder: Path, name: str) -> Plan | None:

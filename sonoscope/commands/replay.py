@@ -65,7 +65,7 @@ def replay(
         notebook = Notebook(trial.folder_of(configured), asked.name)
         with errors(as_json), Client(service_url(url, data_dir)) as client:
             plan = _plan(asked, bounds, notebook, client, store, data_dir)
-            frame = trial.rows_in(store)
+            frame = trial.rows_in(store, plan.experiment)
             finished = trial.finished_of(frame, plan)
             with joined(store, Range()) as view:
                 lengths = dict(view.rows("SELECT DISTINCT audio_hash, audio_s FROM requests WHERE audio_s > 0").to_pandas().values)

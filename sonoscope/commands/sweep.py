@@ -73,7 +73,7 @@ def sweep(asked: Asked, *, yes: bool, url: str | None, data_dir: Path | None, as
         notebook = Notebook(trial.folder_of(configured), asked.name)
         with errors(as_json), Client(service_url(url, data_dir)) as client:
             plan, lengths = _plan(asked, grid, notebook, client, store)
-            frame = trial.rows_in(store)
+            frame = trial.rows_in(store, plan.experiment)
             finished = trial.finished_of(frame, plan)
             pending = [run for run in plan.runs if run.id not in finished]
             with joined(store, Range()) as view:
@@ -83,7 +83,7 @@ def sweep(asked: Asked, *, yes: bool, url: str | None, data_dir: Path | None, as
                 trial.confirm(yes=yes)
                 notebook.keep(plan)
             tally, found = _made(asked, grid, plan, notebook, client, store, finished, frame)
-            frame = trial.arrived(store, plan) if found is None else trial.rows_in(store)
+            frame = trial.arrived(store, plan) if found is None else trial.rows_in(store, plan.experiment)
     except (PlanError, GateError) as error:
         fail(str(error))
     _answer(asked, plan, tally, found, cost, frame, condition, as_json=as_json)
@@ -115,7 +115,7 @@ def _plan(
     kind = "adaptive sweep" if asked.adaptive else "sweep"
     if (kept := notebook.read()) is not None:
         return asked_again(kept, kind, asked.told), lengths
-    if len(rows_of(trial.rows_in(store), asked.name)):
+    if len(rows_of(trial.rows_in(store, asked.name), asked.name)):
         raise PlanError(f"there are requests called experiment {asked.name} already, and its plan is gone: name another one")
     pairs = [(portrait, audio) for portrait in dict.fromkeys(portraits) for audio in dict.fromkeys(audios)]
     fixed = changes(asked.fixed) if asked.fixed else {}

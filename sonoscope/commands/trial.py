@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,7 +21,8 @@ from analytics.questions.expected import Expected, expected
 from analytics.questions.experiment import FEWEST_BLOCKS, Effect
 from analytics.questions.filtered import columns_of
 from analytics.questions.sentences import amount, number
-from analytics.requests import Joined, load
+from analytics.questions.trials import experiment_rows, whole_rows
+from analytics.requests import Joined, joined
 from analytics.stores.base import Range
 from analytics.stores.configured import RemoteStore
 from analytics.stores.local import LocalStore
@@ -42,11 +44,15 @@ def folder_of(configured: Settings) -> Path:
     return configured.data_dir / "experiments"
 
 
-def rows_in(store: LocalStore | RemoteStore, range: Range | None = None) -> pd.DataFrame:
-    """Every request row of the store. Ends the command where it cannot be read."""
+def rows_in(store: LocalStore | RemoteStore, *names: str) -> pd.DataFrame:
+    """The rows of these experiments, whole; without names those of every experiment, as far as a list needs them.
+
+    Ends the command where the store cannot be read.
+    """
     try:
-        return load(store, range).frame
-    except (OSError, ValueError) as error:
+        with joined(store, Range()) as view:
+            return whole_rows(view, *names) if names else experiment_rows(view)
+    except (duckdb.Error, OSError, ValueError) as error:
         fail(f"the telemetry cannot be read: {error}")
 
 
@@ -118,10 +124,10 @@ def carry_out(plan: Plan, notebook: Notebook, client: Client, store: LocalStore 
 
 
 def arrived(store: LocalStore | RemoteStore, plan: Plan) -> pd.DataFrame:
-    """Every row of the store, once those of the plan are there (or ARRIVE_S have passed, which is said)."""
+    """The rows of the experiment, once those of the plan are there (or ARRIVE_S have passed, which is said)."""
     end = time.monotonic() + ARRIVE_S
     while True:
-        frame = rows_in(store)
+        frame = rows_in(store, plan.experiment)
         missing = len(plan.runs) - len(finished_of(frame, plan))
         if not missing or time.monotonic() > end:
             break
@@ -134,7 +140,7 @@ def arrived(store: LocalStore | RemoteStore, plan: Plan) -> pd.DataFrame:
 def show(found: Sequence[Comparison | Effect]) -> None:
     """The table and the sentences of what an experiment shows, and what its numbers cannot say."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("outcome", "setting", "instead of", "median", "before", "change", "95 %", "blocks", "q", ""):
+    for name in ("outcome", "setting", "instead of", "with it", "without", "change", "95 %", "blocks", "q", ""):
         table.add_column(name, justify="left" if name in ("outcome", "setting", "instead of", "") else "right")
     for one in found:
         effect = one.effect if isinstance(one, Comparison) else one

@@ -10,16 +10,27 @@ import os
 import subprocess
 from pathlib import Path
 
+from analytics.requests import load
+from analytics.stores.local import LocalStore
 from serve.settings import Settings
 from sonoscope.console import command, environment, installed
 
 DATA = Path(__file__).parent / "data"
 STEPS = (
     ("How many drifted?", "query 'audio_drift_ms > 100 && experiment = incident' --count"),
-    ("What do they share?", "explain 'audio_drift_ms > 100' --among 'experiment = incident'"),
+    ("A complaint comes with its video. What is wrong, and where does it come from?", "explain {video}"),
+    ("What do all of them share?", "explain 'audio_drift_ms > 100' --among 'experiment = incident'"),
     ("Does it cause the drift? The same requests at 25 fps and as they were:", "experiments show incident-replay"),
-    ("One of them, from its video:", "record {video}"),
+    ("The one record of the video:", "record {video}"),
 )
+
+
+def complaint() -> Path:
+    """The kept video whose sound is the latest."""
+    rows = load(LocalStore(DATA / "journal")).frame
+    kept = [(DATA / "videos" / f"{id}.mp4").is_file() for id in rows["request_id"]]
+    worst = rows.loc[kept].sort_values("audio_drift_ms", na_position="first").iloc[-1]
+    return DATA / "videos" / f"{worst['request_id']}.mp4"
 
 
 def main() -> None:
@@ -28,8 +39,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=Settings.model_fields["console_port"].default)
     asked = parser.parse_args()
     here = os.path.relpath(DATA)
-    video = os.path.relpath(max(DATA.glob("videos/*.mp4")))
-    print("About 300 requests of one service; people complain that the sound comes late.\n")
+    video = os.path.relpath(complaint())
+    print("The requests of one service; people complain that the sound comes late.\n")
     for title, words in STEPS:
         print(f"# {title}\nsonoscope {words.format(video=video)} --data-dir {here}\n")
     if not installed():

@@ -20,7 +20,8 @@ from tests.analytics.questions.test_arms import replayed
 from tests.planted_incidents import incident
 
 PAGES = (
-    "overview", "parameters", "why", "failures", "request", "compare", "experiments", "capacity", "explain_file", "generate", "alerts",
+    "overview", "parameters", "why", "failures", "request", "compare", "experiments", "capacity", "explain_file", "generate",
+    "alerts",
 )  # fmt: skip
 NEEDS_ROWS = PAGES[:-3]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from analytics.columns import vocabulary
 from analytics.filters import parse
@@ -15,6 +18,8 @@ from analytics.questions.trials import effects, trials
 from analytics.requests import Requests, load
 from analytics.stores.base import Range
 from analytics.stores.local import LocalStore
+from examples.incident.show import complaint
+from sonoscope.cli import app
 
 DATA = Path(__file__).parents[2] / "examples" / "incident" / "data"
 BIGGEST = 15_000_000
@@ -39,6 +44,16 @@ def test_the_contrast_names_the_true_cause_first(found: Requests) -> None:
     made = contrast(incident.to_pandas(), matching(incident, where), filtered=columns_of(where))
     assert made.differences[0].field == "fps"
     assert "30" in made.differences[0].what
+
+
+def test_the_command_line_names_it_first_from_the_filter_and_from_the_video() -> None:
+    base = ["--data-dir", str(DATA), "--json"]
+    done = CliRunner().invoke(app, ["explain", "audio_drift_ms > 100.0", "--among", "experiment = incident", *base])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["contrast"][0]["field"] == "fps"
+    told = CliRunner().invoke(app, ["explain", str(complaint()), "--data-dir", str(DATA)])
+    assert told.exit_code == 0, told.output
+    assert re.search(r"The sound is late [^:]*: fps (>=|=) 30", told.stdout)
 
 
 def test_the_replay_confirms_it(found: Requests) -> None:

@@ -1,6 +1,6 @@
 """What the repository keeps of the incident: its telemetry as two Parquet files, a thumbnail of every video, and a few videos.
 
-    python -m examples.incident.pack DATA_DIR [--out examples/incident/data]
+    python -m examples.incident.pack DATA_DIR … [--out examples/incident/data]
 
 Nothing is changed in the rows; `fault_injected` events are kept (no analysis reads them). Kept videos: both of two blocks of the
 replay, and three bad and three good ones of the incident.
@@ -21,7 +21,7 @@ from PIL import Image
 
 from analytics.requests import load
 from analytics.stores.local import LocalStore
-from examples.incident.make import NAME, REPLAY
+from examples.incident.make import NAME
 from telemetry.compact import KINDS, Compactor
 from telemetry.manifest import DataFile, Manifest, read_manifest, write_manifest
 
@@ -30,15 +30,16 @@ THUMBNAIL = 96
 """Pixels of a thumbnail's longer side: enough to see who speaks."""
 
 
-def telemetry(data: Path, out: Path) -> None:
+def telemetry(folders: list[Path], out: Path) -> None:
     """Both kinds of lines, each in one file, and the manifest that names them."""
-    Compactor(data / "journal", data / "parquet").run_once()
-    kept = read_manifest(data / "parquet")
+    for data in folders:
+        Compactor(data / "journal", data / "parquet").run_once()
     out.mkdir(parents=True)
     files: list[DataFile] = []
     for kind in KINDS:
-        parts = kept.of(kind)
-        rows = pa.concat_tables([pa.parquet.read_table(data / "parquet" / part.name) for part in parts], promote_options="default")
+        parts = [part for data in folders for part in read_manifest(data / "parquet").of(kind)]
+        paths = [data / "parquet" / part.name for data in folders for part in read_manifest(data / "parquet").of(kind)]
+        rows = pa.concat_tables([pa.parquet.read_table(path) for path in paths], promote_options="default")
         name = f"{kind}-incident.parquet"
         pa.parquet.write_table(rows, out / name, compression="zstd", compression_level=19)
         size = (out / name).stat().st_size
@@ -50,7 +51,7 @@ def telemetry(data: Path, out: Path) -> None:
 def chosen(rows: pd.DataFrame) -> list[str]:
     """The requests whose videos are kept."""
     ok = rows[rows["status"] == "ok"]
-    incident, replay = ok[ok["experiment"] == NAME], ok[(ok["experiment"] == REPLAY) & ok["audio_drift_ms"].notna()]
+    incident, replay = ok[ok["experiment"] == NAME], ok[ok["replay_of"].notna() & ok["audio_drift_ms"].notna()]
     by_drift = incident.dropna(subset=["audio_drift_ms"]).sort_values("audio_drift_ms")
     whole = replay.groupby("block").filter(lambda pair: len(pair) == 2)
     pairs = whole[whole["block"].isin(sorted(whole["block"].unique())[:BLOCKS])]
@@ -72,7 +73,7 @@ def thumbnail(video: Path) -> bytes:
 def main() -> None:
     """Packs the folder and says how large it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data")
     asked = parser.parse_args()
     if asked.out.exists():
@@ -81,11 +82,13 @@ def main() -> None:
     rows = load(LocalStore(asked.out / "journal")).frame
     (asked.out / "videos").mkdir()
     (asked.out / "thumbnails").mkdir()
-    for id in chosen(rows):
-        for path in (asked.data / "videos").glob(f"{id}.*"):
+    keep = set(chosen(rows))
+    for path in (path for data in asked.data for path in sorted((data / "videos").iterdir())):
+        id = path.name.partition(".")[0]
+        if id in keep:
             shutil.copy(path, asked.out / "videos" / path.name)
-    for id in rows.loc[rows["status"] == "ok", "request_id"]:
-        (asked.out / "thumbnails" / f"{id}.jpg").write_bytes(thumbnail(asked.data / "videos" / f"{id}.mp4"))
+        if path.suffix == ".mp4":
+            (asked.out / "thumbnails" / f"{id}.jpg").write_bytes(thumbnail(path))
     size = sum(path.stat().st_size for path in asked.out.rglob("*") if path.is_file())
     print(f"{asked.out}: {len(rows)} requests, {size / 1e6:.1f} MB")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -61,14 +63,14 @@ def _cells(desk: Desk, one: Comparison | Effect) -> dict[str, object]:
 
 def _pair(desk: Desk, mine: pd.DataFrame) -> None:
     """The videos of one block: the same input and seed, the settings of its arms."""
-    if "block" not in mine or not mine["block"].notna().any():
-        return
-    sizes = mine[mine["status"] == "ok"].groupby("block").size()
-    blocks = [str(one) for one in sizes[sizes > 1].index]
-    block = choose("block", desk.t("block"), blocks, show=lambda one: f"…{one[-14:]}")
+    videos: dict[str, list[dict[str, Any]]] = {}
+    for row in mine.to_dict("records"):
+        if row["status"] == "ok" and isinstance(row.get("block"), str):
+            videos.setdefault(row["block"], []).append(row)
+    blocks = sorted(block for block, rows in videos.items() if len(rows) > 1)
+    block = choose("block", desk.t("block"), blocks, show=lambda one: f"…{one[-14:]}") if blocks else None
     if block is not None:
-        rows = mine[(mine["block"] == block) & (mine["status"] == "ok")].sort_values("arm")
-        in_step(desk, rows.to_dict("records"), ["arm"])
+        in_step(desk, sorted(videos[block], key=lambda row: str(row["arm"])), ["arm"])
 
 
 def _line(desk: Desk, one: Trial) -> dict[str, object]:

@@ -32,7 +32,7 @@ servers: install ## fetch the real servers that some tests want (once; says what
 demo: install ## a portrait and a speech recording to a traced video, in one command
 	$(BIN)/sonoscope demo $(ARGS)
 
-incident: install ## an incident to practise on: the console on 300 recorded requests, and the commands that find the cause
+incident: install ## an incident to practise on: the console on recorded requests, and the commands that find the cause
 	$(BIN)/python -m examples.incident.show $(ARGS)
 
 up: install ## start the service in the background

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from analytics.filters.sql import quoted
+from analytics.questions.phrases import phrase
+from analytics.questions.sentences import Language
 from analytics.requests import Joined
 from telemetry import fields
 
@@ -43,12 +45,16 @@ class Baseline:
     @property
     def sentence(self) -> str:
         """Such as `run_inference took 9.2 s, usually 3.0–4.0 s (n = 214)`."""
-        took = f"{self.stage} took {_time(self.ms, self.ms)}"
+        return self.said("en")
+
+    def said(self, language: Language) -> str:
+        """The sentence in a language."""
+        took = _time(self.ms, self.ms)
         if self.low_ms is None or self.high_ms is None:
-            return f"{took}; too few like requests to say what is usual (n = {self.n})"
+            return phrase("baseline_few", language, stage=self.stage, took=took, n=self.n)
         low, high = _time(self.low_ms, self.high_ms), _time(self.high_ms, self.high_ms)
         usually = high if low == high else f"{low.split()[0]}–{high}"
-        return f"{took}, usually {usually} (n = {self.n})"
+        return phrase("baseline", language, stage=self.stage, took=took, usually=usually, n=self.n)
 
 
 def baselines(view: Joined, row: Mapping[str, Any]) -> list[Baseline]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from analytics.columns import vocabulary
 from analytics.filters import Filter
-from analytics.filters.sql import quoted
+from analytics.filters.sql import condition_of, quoted
 from analytics.requests import Joined
+from analytics.sample import chosen
 
 CELLS = 24
 """Cells along a side of the grid."""
@@ -22,13 +23,11 @@ def points(view: Joined, where: Filter | None, columns: Sequence[str], most: int
     Raises duckdb.Error for a column that does not exist.
     """
     names = [*dict.fromkeys(("request_id", *columns))]
-    view.choose(names, where)
-    there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
-    (count,) = view.one_row(f"SELECT count(*) FROM chosen WHERE {there}", {})
+    condition, values = condition_of(where)
+    there = " AND ".join([condition, *(f"{quoted(name)} IS NOT NULL" for name in columns)])
+    (count,) = view.one_row(f"SELECT count(*) FROM requests WHERE {there}", values)
     listed = ", ".join(quoted(name) for name in names)
-    # By a hash of the id: the same dots at every drawing, so that nothing jumps while rows come in.
-    order = "ORDER BY hash(request_id) LIMIT $most" if count > most else "LIMIT $most"
-    return view.rows(f"SELECT {listed} FROM chosen WHERE {there} {order}", {"most": most}), int(count)
+    return view.rows(f"SELECT {listed} FROM requests WHERE {there}{chosen(most, count)} LIMIT {most}", values), int(count)
 
 
 def inside(bounds: Mapping[str, tuple[float, float]]) -> str:

@@ -122,13 +122,25 @@ class Joined:
                     FROM requests GROUP BY 1 ORDER BY matched DESC, total DESC, 1"""
         return arrow(self._connection, query, sql.parameters if sql else ())
 
-    def one_row(self, query: str, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    def one_row(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> tuple[Any, ...]:
         """The single row of an aggregate over the view `requests`; values are bound. Raises duckdb.Error."""
-        return self._connection.execute(query, dict(parameters)).fetchall()[0]
+        return self._connection.execute(query, parameters or None).fetchall()[0]
 
-    def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
-        """The rows of a query over the view `requests`; values are bound by name or in their order. Raises duckdb.Error."""
-        return arrow(self._connection, query, parameters or ())
+    def rows(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> pa.Table:
+        """The rows of a query over the view `requests`; values are bound, by name or in their order. Raises duckdb.Error."""
+        return arrow(self._connection, query, parameters)
+
+    def typed(self, query: str, parameters: Mapping[str, Any] | Sequence[Any] = ()) -> pa.Table:
+        """As `rows`, of whole columns: in the order and the types of the table of names."""
+        return _typed(self.rows(query, parameters))
+
+    def columns(self) -> list[str]:
+        """The names of the columns of the view `requests`."""
+        return list(self._connection.sql("SELECT * FROM requests LIMIT 0").columns)
+
+    def run(self, query: str, parameters: Sequence[Any] = ()) -> None:
+        """Makes a temporary table of this connection; values are bound. Raises duckdb.Error."""
+        self._connection.execute(query, parameters or None)
 
     def choose(self, columns: Sequence[str], where: Filter | None = None) -> None:
         """Copies these columns of the rows that pass a filter into the table `chosen`, for the queries that follow."""
@@ -201,12 +213,13 @@ def from_file(path: Path, range: Range | None = None) -> Iterator[Joined]:
     bounds = in_range("started_at", range or Range())
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        reader = "read_csv(?, header = true)" if path.suffix == ".csv" else "read_parquet(?)"
-        relation = connection.sql(f"SELECT * FROM {reader}", params=[str(path)])
-        connection.register("given", relation.to_arrow_table())
-        connection.execute(
-            f"CREATE VIEW requests AS SELECT * FROM (SELECT {every_column(relation.columns)} FROM given) WHERE {bounds}"
-        )
+        escaped = str(path).replace("'", "''")
+        given = f"read_parquet('{escaped}')"  # read column by column, as they are asked for
+        if path.suffix == ".csv":
+            connection.execute("CREATE TEMP TABLE given AS SELECT * FROM read_csv(?, header = true)", [str(path)])
+            given = "given"
+        columns = connection.sql(f"SELECT * FROM {given}").columns
+        connection.execute(f"CREATE VIEW requests AS SELECT * FROM (SELECT {every_column(columns)} FROM {given}) WHERE {bounds}")
         yield Joined(connection, truncated=False)
 
 

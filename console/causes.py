@@ -10,12 +10,13 @@ import streamlit as st
 
 from analytics.record import Record
 from analytics.requests import Joined, joined
-from analytics.rules.engine import matches, survey
+from analytics.rules.engine import Evidence, Match, matches, survey
 from analytics.rules.schema import Rule, RuleError
 from analytics.stores.base import Range
 from console import data
 from console.desk import Desk
 from console.table import table
+from console.waiting import soon
 
 
 def causes(desk: Desk, record: Record) -> None:
@@ -23,9 +24,8 @@ def causes(desk: Desk, record: Record) -> None:
     known = _rules(desk)
     if not known or not record.finished:
         return
-    with _evidence(desk, known) as view:
-        found = matches(record, known, view)
-    for match in found:
+    found = soon(desk, "causes", record.request.get("request_id"), work=lambda: _matches(desk, record, known))
+    for match in found or ():
         said = f"**{match.rule.cause.of(desk.language)}**  \n{match.rule.suggestion.of(desk.language)}"
         st.info(f"{said}  \n:gray[`{match.rule.id}` · {match.evidence.sentence(desk.language)}]", icon=":material/lightbulb:")
 
@@ -33,8 +33,10 @@ def causes(desk: Desk, record: Record) -> None:
 def held_causes(desk: Desk) -> None:
     """The rules that held in the rows of the page, with what followed and the counter-examples."""
     st.subheader(desk.t("known_causes"), anchor=False)
-    with desk.view() as view:
-        found = survey(view, _rules(desk), desk.where)
+    known = _rules(desk)
+    found = soon(desk, "rules", tuple(rule.id for rule in known), work=lambda: _survey(desk, known))
+    if found is None:
+        return
     if not found:
         st.caption(desk.t("no_rule_held"))
         return
@@ -45,6 +47,16 @@ def held_causes(desk: Desk) -> None:
         for one in found
     ]  # fmt: skip
     table(desk, "rules", pd.DataFrame(rows))
+
+
+def _matches(desk: Desk, record: Record, known: tuple[Rule, ...]) -> list[Match]:
+    with _evidence(desk, known) as view:
+        return matches(record, known, view)
+
+
+def _survey(desk: Desk, known: tuple[Rule, ...]) -> list[Evidence]:
+    with desk.view() as view:
+        return survey(view, known, desk.where)
 
 
 def _rules(desk: Desk) -> tuple[Rule, ...]:

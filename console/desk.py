@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from analytics.board import Board, Held
 from analytics.filters import Filter
+from analytics.filters.sql import condition_of, quoted
+from analytics.questions.filtered import columns_of
+from analytics.questions.schema import Schema
 from analytics.questions.sentences import Language
 from analytics.requests import Joined
 from analytics.stores.base import Range
@@ -41,11 +44,26 @@ class Desk:
     def frame(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pd.DataFrame:
         """The rows that pass the filter, with these columns (all of them without any); with a limit the newest."""
         with self.view() as view:
-            if columns is not None and limit is None:  # a million whole rows cost seconds that a page does not have
-                view.choose(columns, self.where)
-                return view.rows("SELECT * FROM chosen").to_pandas()
-            table = view.load(self.where, limit).table
-        return (table if columns is None else table.select(list(columns))).to_pandas()
+            if columns is None:
+                return view.load(self.where, limit).table.to_pandas()
+            condition, values = condition_of(self.where)
+            cut = "" if limit is None else f" ORDER BY started_at DESC LIMIT {limit}"
+            listed = ", ".join(map(quoted, columns))  # a million whole rows cost seconds that a page does not have
+            return view.rows(f"SELECT {listed} FROM requests WHERE {condition}{cut}", values).to_pandas()
+
+    @property
+    def schema(self) -> Schema:
+        """The parameters, outcomes and identities that the rows have columns for."""
+        return Schema.of(self.held.table.slice(0, 0).to_pandas())
+
+    def filled(self, *filters: Filter) -> list[str]:
+        """The columns that hold any value, and those that filters decide by."""
+        wanted = {*self.held.filled, *(name for one in filters for name in columns_of(one)), "extra"}
+        return [name for name in self.held.table.column_names if name in wanted]
+
+    def fresh(self) -> Desk:
+        """The same with the newest rows: a part of a page that comes anew by itself asks for it."""
+        return replace(self, held=self.board.held())
 
     @property
     def key(self) -> tuple[str, float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analytics.questions.contrast import MAX_ROWS
-from analytics.questions.similar import similar
-from analytics.questions.twin import twin
+from analytics.questions.of_store import Asked, similar_of, twin_of
+from analytics.questions.similar import Similar
+from analytics.questions.twin import Twin
 from analytics.record import Record
 from analytics.sync_curve import read_curve
 from console import figures, service
@@ -15,6 +15,7 @@ from console.address import go
 from console.data import data_dir
 from console.desk import Desk
 from console.table import chart, table
+from console.waiting import soon
 
 
 def sync_curve(desk: Desk, record: Record) -> None:
@@ -37,12 +38,16 @@ def sync_curve(desk: Desk, record: Record) -> None:
 def good_twin(desk: Desk, record: Record) -> None:
     """The nearest good request and where the two part, with its video."""
     id = record.request["request_id"]
-    frame = desk.frame(limit=MAX_ROWS)
-    if id not in set(frame["request_id"]):
+    asked = soon(desk, "twin", id, work=lambda: _twin(desk, id))
+    if asked is None:
+        return
+    if asked.answer is None:
         st.caption(desk.t("twin_out_of_range"))
         return
-    found = twin(frame, id)
+    found = asked.answer
     st.markdown(found.sentence(desk.language))
+    if asked.sampled:
+        st.caption(desk.t("sampled", rows=f"{asked.rows:,}", of=f"{asked.of:,}"))
     if found.twin is None:
         return
     rows = [
@@ -56,17 +61,30 @@ def good_twin(desk: Desk, record: Record) -> None:
         go("request", request=found.twin)
 
 
+def _twin(desk: Desk, id: str) -> Asked[Twin | None]:
+    with desk.view() as view:
+        return twin_of(view, desk.where, desk.filled(), id)
+
+
 def similar_failures(desk: Desk, record: Record) -> None:
     """The nearest earlier failures that read the same, and what they have in common."""
-    frame = desk.frame(limit=MAX_ROWS)
-    if record.request["request_id"] not in set(frame["request_id"]):
+    asked = soon(desk, "similar", record.request["request_id"], work=lambda: _similar(desk, record))
+    if asked is None:
+        return
+    if asked.answer is None:
         st.caption(desk.t("twin_out_of_range"))
         return
-    found = similar(frame, record.request)
-    st.markdown(found.sentence(desk.language))
-    if found.nearest:
-        rows = [{**one, "alike": ", ".join(one["alike"])} for one in found.nearest]
+    st.markdown(asked.answer.sentence(desk.language))
+    if asked.sampled:
+        st.caption(desk.t("sampled", rows=f"{asked.rows:,}", of=f"{asked.of:,}"))
+    if asked.answer.nearest:
+        rows = [{**one, "alike": ", ".join(one["alike"])} for one in asked.answer.nearest]
         table(desk, "similar", pd.DataFrame(rows))
+
+
+def _similar(desk: Desk, record: Record) -> Asked[Similar | None]:
+    with desk.view() as view:
+        return similar_of(view, desk.where, desk.filled(), record.request)
 
 
 def judgement(desk: Desk, record: Record) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8A8A",
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
 )  # fmt: skip
 """Okabe and Ito's palette: told apart by every kind of colour vision (jfly.uni-koeln.de/color)."""
 FEW = 6

@@ -6,28 +6,34 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-import duckdb
 import streamlit as st
 
-from analytics.board import Board
+from analytics.board import FAILURES, Board
 from analytics.columns import vocabulary
 from analytics.filters import Filter, FilterError, parse
 from analytics.moments import moment
 from analytics.questions.sentences import LANGUAGES, Language
+from analytics.requests import Coverage
 from console import data
 from console.access import viewer
 from console.address import address, choose, keep, publish, write
 from console.desk import Desk
 from console.texts import text
+from console.waiting import LOOK_S, kept
 
 Page = Callable[[Desk], None]
 _NAMES: dict[Language, str] = {"en": "English", "zh": "中文"}
 LOOK_AGAIN_S = 2
+WAIT_S = 1.0
+"""A page waits so long for the first rows of a store before it paints without them: half of what a first paint may take."""
+STEPS = 240
+"""A range that moves with the clock moves in steps of at most so small a part of it: of an hour 15 s, of a day 6 minutes."""
 _TIGHT = """<style>
  .stMainBlockContainer { padding: 2.2rem 2.5rem 3rem } .stMainBlockContainer h2 { font-size: 1.7rem; padding: 0 0 .3rem }
  .stMainBlockContainer h3 { font-size: 1.15rem; padding: .2rem 0 } [data-testid="stMetricValue"] { font-size: 1.7rem }
+ :focus-visible, [data-baseweb]:has(> :focus-visible) { outline: 2px solid #0072B2 !important; outline-offset: 1px }
 </style>"""
-"""Streamlit leaves 6 rem above a page: at 1280 x 800 the first chart would end below the fold."""
+"""Streamlit leaves 6 rem above a page: at 1280 x 800 the first chart would end below the fold. The focus is always seen."""
 
 
 def language() -> Language:
@@ -62,16 +68,19 @@ def _desk() -> Desk | None:
         expression = write("filter", text("filter", lang), placeholder="audio_drift_ms > 100.0")
     until = address().get("until")
     try:
-        since_ns = None if since in (None, "all") else moment(since)
+        since_ns = None if since in (None, "all") else steady(since)
         until_ns = None if until is None else moment(until)
         board = data.board(since or "all")
-        with st.spinner(text("joining", lang)):
-            held = board.held()
+        held = board.ready(WAIT_S)
+        if held is None:  # a large store takes seconds: the page is there at once, the rows come into it
+            st.info(text("joining", lang), icon=":material/hourglass_top:")
+            st.fragment(_rows_there, run_every=LOOK_S)(board)
+            return None
         where = _filter(expression, board)
     except FilterError as error:
         st.error(f"{text('bad_filter', lang)}\n\n```\n{error}\n```")
         return None
-    except (duckdb.Error, OSError, ValueError, LookupError) as error:
+    except FAILURES as error:
         st.error(text("store_down", lang, reason=str(error), folder=data.data_dir()))
         return None
     desk = Desk(lang, who, board, held, where, since_ns, until_ns)
@@ -93,9 +102,7 @@ def _filter(expression: str, board: Board) -> Filter | None:
 
 def _state_of_rows(desk: Desk) -> None:
     """Coverage, truncation, synthetic rows and age, always in sight."""
-    with desk.view() as view:
-        coverage = view.count()[1]
-        synthetic = int(view.one_row("SELECT count(*) FILTER (synthetic) FROM requests", {})[0])
+    coverage, synthetic = kept(desk, "state", work=lambda: _counted(desk))
     with st.sidebar:
         lines = [desk.t("coverage", requests=f"{coverage.requests:,}", both=f"{coverage.with_both:,}", running=coverage.running)]
         rest = {
@@ -104,7 +111,7 @@ def _state_of_rows(desk: Desk) -> None:
         }  # fmt: skip
         missing = {"without_trace": coverage.requests - coverage.with_trace, "without_logs": coverage.requests - coverage.with_logs}
         lines += [desk.t(f"coverage_{name}", count=f"{count:,}") for name, count in (rest | missing).items() if count]
-        lines.append(desk.t("as_of", time=time.strftime("%H:%M:%S", time.gmtime(desk.held.taken_at))))
+        lines.append(desk.t("as_of", time=time.strftime("%H:%M:%S", time.gmtime(desk.held.seen_at))))
         st.caption("  \n".join(lines))
         if synthetic:
             st.warning(desk.t("synthetic_rows", count=synthetic), icon=":material/science:")
@@ -114,10 +121,32 @@ def _state_of_rows(desk: Desk) -> None:
             st.warning(desk.t("stale", reason=str(desk.board.error)), icon=":material/cloud_off:")
 
 
-def _nothing(desk: Desk) -> bool:
+def _counted(desk: Desk) -> tuple[Coverage, int]:
     with desk.view() as view:
-        if view.count()[0]:
-            return False
+        return view.count()[1], int(view.one_row("SELECT count(*) FILTER (synthetic) FROM requests")[0])
+
+
+def steady(since: str) -> int:
+    """The time that `since` names (ns since 1970); one before now goes back by less than STEPS of the span, so that views a moment
+    apart ask the same. Raises ValueError."""
+    found = moment(since)
+    step = (time.time_ns() - found) // STEPS if since[:1].isdigit() and since[-1:].isalpha() and "T" not in since else 1
+    step = max(step // 10**9, 1) * 10**9
+    return found // step * step
+
+
+def _rows_there(board: Board) -> None:
+    try:
+        there = board.ready(0.0) is not None
+    except FAILURES:
+        there = True  # the page says why
+    if there:
+        st.rerun()
+
+
+def _nothing(desk: Desk) -> bool:
+    if kept(desk, "state", work=lambda: _counted(desk))[0].requests:
+        return False
     st.info(desk.t("no_requests", folder=data.data_dir()), icon=":material/inbox:")
     if desk.since_ns is not None and st.button(desk.t("look_at_all")):
         keep("since", "all", "24h")

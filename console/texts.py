@@ -84,6 +84,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "正值表示声音滞后。约超前 45 毫秒或滞后 125 毫秒时可被察觉（ITU-R BT.1359）；EBU R37 允许超前 40 毫秒、滞后 60 毫秒。",
     ),
     "usual": ("usual (ms)", "通常（毫秒）"),
+    "compared_with_usual": ("compared", "对比"),
+    "verdict_usual": ("usual", "正常"),
+    "verdict_slow": ("slow", "偏慢"),
+    "verdict_fast": ("fast", "偏快"),
     "too_few_like_it": ("Too few requests like it to say which times are usual.", "相似的请求太少，无法判断通常的耗时。"),
     "what_happened": ("What happened", "发生了什么"),
     "no_spans": (
@@ -182,6 +186,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "compared": (
         "{bad} requests asked about, {rest} others; {fields} fields compared.",
         "所选请求 {bad} 个，其余 {rest} 个；比较了 {fields} 个字段。",
+    ),
+    "sampled": (
+        "Computed from a random sample: {rows} of {of} requests. The same ones at every look.",
+        "由随机样本计算：{of} 个请求中的 {rows} 个，每次查看都是同一批。",
+    ),
+    "sampled_times": (
+        "Service times are those of a random sample: {rows} of {of} requests; arrivals are counted over all.",
+        "服务时间取自随机样本：{of} 个请求中的 {rows} 个；到达情况按全部请求统计。",
     ),
     "examples": ("Examples", "例子"),
     "counterexamples": ("With it, but not bad", "同样取值但没有问题"),

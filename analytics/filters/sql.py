@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analytics.columns import Column
-from analytics.filters.syntax import And, Compare, Nil, Node, Not, Or
+from analytics.filters.syntax import And, Compare, Filter, Nil, Node, Not, Or
 
 _CASTS = {"int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "str": "VARCHAR", "time": "BIGINT", "list": "VARCHAR"}
 _JSON_KINDS = {bool: "'BOOLEAN'", int: "'BIGINT', 'UBIGINT', 'DOUBLE'", float: "'BIGINT', 'UBIGINT', 'DOUBLE'", str: "'VARCHAR'"}
@@ -36,6 +36,14 @@ def to_sql(node: Node) -> Sql:
             return Sql(f"({quoted(column.column)} IS NULL)")
         case Compare(column, operator, value):
             return _compare(column, operator, value)
+
+
+def condition_of(where: Filter | None) -> tuple[str, tuple[Any, ...]]:
+    """A filter as a condition with `?` for each value, and the values; `true` without a filter."""
+    if where is None:
+        return "true", ()
+    sql = to_sql(where.node)
+    return sql.text, sql.parameters
 
 
 def quoted(name: str) -> str:

@@ -38,6 +38,11 @@ class Cache(Generic[T]):
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        with self._lock:
+            self._kept.clear()
+
 
 def content_key(frame: pd.DataFrame, options: Hashable) -> str:
     """A digest of names, types, values and options. Two frames with the same rows in the same order have the same one."""

@@ -74,6 +74,16 @@ class Capacity(Finding):
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Seen:
+    """How requests arrived: `ca2` between arrivals, `requests` (weighted) in `span_s` seconds, at how many `replicas`."""
+
+    ca2: float = 1.0
+    requests: float = 0.0
+    span_s: float = 0.0
+    replicas: int = 0
+
+
 def service_times(frame: pd.DataFrame, by: Sequence[str] = SETTINGS, schema: Schema | None = None) -> tuple[StageTime, ...]:
     """The time of each stage over all requests and at each setting with at least FEWEST of them, in the order of the work.
 
@@ -106,11 +116,12 @@ def cost(frame: pd.DataFrame, by: Sequence[str] = SETTINGS, schema: Schema | Non
 
 def capacity(
     frame: pd.DataFrame, load: float, target_s: float, *, quantile: float = QUANTILE, stage: str = STAGE,
-    schema: Schema | None = None, truncated: bool = False,
+    schema: Schema | None = None, truncated: bool = False, seen: Seen | None = None,
 ) -> Capacity:  # fmt: skip
     """The replicas of a stage that `load` requests a minute need, each replica working on one request at a time.
 
-    Raises ValueError where the load, the target or the quantile is not positive, or the quantile is not below 1.
+    `seen`: how requests arrived, where the frame is a sample that cannot tell. Raises ValueError where the load, the target or the
+    quantile is not positive, or the quantile is not below 1.
     """
     if load <= 0 or target_s <= 0 or not 0 < quantile < 1:
         raise ValueError(f"load {load}, target {target_s} s and quantile {quantile}: above 0, and the quantile below 1")
@@ -128,7 +139,8 @@ def capacity(
     if known.sum() < FEWEST:
         return Capacity(n=int(known.sum()), verdict="too_few" if known.any() else "no_data", **base)
     rows, services = rows.take(known), seconds[known]
-    ca2 = _arrivals(rows)
+    seen = seen or _seen(rows, services)
+    ca2 = seen.ca2
     queue = queue_of(services, rows.weights, load / 60, ca2)
     mean, bounds = bootstrap_mean(services, rows.weights)
     needed, low, high = (replicas_for(Queue(queue.rate, s, queue.cs2, ca2), target_s, quantile, services * s / mean, rows.weights)
@@ -137,7 +149,7 @@ def capacity(
         n=rows.n, verdict="associated", unit="replicas", estimate=needed, ca2=ca2, service_s=mean, service_interval=bounds,
         interval=None if low is None or high is None else (float(low), float(high)),
         utilisation=queue.utilisation(needed) if needed else None, alone_s=weighted_quantile(services, quantile, rows.weights),
-        observed=_observed(rows, services), **base,
+        observed=_observed(rows, services, seen), **base,
     )  # fmt: skip
 
 
@@ -183,12 +195,20 @@ def _cost(rows: Rows, used: Floats, made: Floats, setting: dict[str, Any], chose
                      stage="device", setting=setting, a_video_second=ratio)  # fmt: skip
 
 
-def _arrivals(rows: Rows) -> float:
-    """Squared coefficient of variation between arrivals inside an hour (across hours the rate itself changes); 1 where too few."""
+def _seen(rows: Rows, services: Floats) -> Seen:
+    """How the requests of a whole frame arrived, at how many replicas."""
     if "started_at" not in rows.frame:
-        return 1.0
+        return Seen()
     at = moments(column(rows.frame, "started_at"))
-    at = np.sort(at[np.isfinite(at)])
+    known = np.isfinite(at)
+    names = rows.text("replica")
+    replicas = 0 if names is None else len({name for name in names if name is not None})
+    span = float((at + services)[known].max() - at[known].min()) if known.any() else 0.0
+    return Seen(_arrivals(np.sort(at[known])), float(rows.weights[known].sum()) * rows.each, span, replicas)
+
+
+def _arrivals(at: Floats) -> float:
+    """Squared coefficient of variation between arrivals inside an hour (across hours the rate itself changes); 1 where too few."""
     ratios: list[tuple[int, float]] = []
     for hour in np.unique(at // 3600):
         gaps = np.diff(at[at // 3600 == hour])
@@ -197,18 +217,10 @@ def _arrivals(rows: Rows) -> float:
     return float(np.average([one for _, one in ratios], weights=[n for n, _ in ratios])) if ratios else 1.0
 
 
-def _observed(rows: Rows, services: Floats) -> dict[str, float] | None:
+def _observed(rows: Rows, services: Floats, seen: Seen) -> dict[str, float] | None:
     """How busy the replicas were: seconds of work over seconds of all replicas between the first start and the last end."""
-    names = rows.text("replica")
-    if names is None or "started_at" not in rows.frame:
+    if not seen.replicas or seen.span_s <= 0:
         return None
-    at = moments(column(rows.frame, "started_at"))
-    known = np.isfinite(at)
-    replicas = len({name for name in names if name is not None})
-    span = float((at + services)[known].max() - at[known].min()) if known.any() else 0.0
-    if not replicas or span <= 0:
-        return None
-    rate = float(rows.weights[known].sum()) * rows.each / span
-    queue = queue_of(services, rows.weights, rate)
-    busy, waiting = queue.utilisation(replicas), queue.waiting(replicas)
-    return {"rate": rate * 60, "replicas": float(replicas), "utilisation": busy, "waiting": waiting}
+    queue = queue_of(services, rows.weights, seen.requests / seen.span_s)
+    busy, waiting = queue.utilisation(seen.replicas), queue.waiting(seen.replicas)
+    return {"rate": queue.rate * 60, "replicas": float(seen.replicas), "utilisation": busy, "waiting": waiting}

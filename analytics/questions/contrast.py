@@ -15,6 +15,7 @@ from analytics.questions.coding import Coded, code
 from analytics.questions.copies import explains, measured, other_names
 from analytics.questions.difference import Difference, difference
 from analytics.questions.grouping import Ranked, rank
+from analytics.questions.notes import note
 from analytics.questions.pairs import find_pairs
 from analytics.questions.phrases import phrase
 from analytics.questions.result import ALPHA, Finding
@@ -77,9 +78,11 @@ def contrast(
     *,
     filtered: Collection[str] = (),
     truncated: bool = False,
+    stands: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
 ) -> Contrast:
     """What is over-represented in the rows where `inside` is true. `filtered`: the columns that decided it, which are left out.
+    `stands`: how many requests each row asked about, and each other row, stands for where the two were sampled apart.
 
     The false discovery rate over all fields and the best pair is controlled (Benjamini and Hochberg), each field's p being that of
     its best value times the values that it was picked from. Raises ValueError where `inside` has another length than the frame.
@@ -90,7 +93,7 @@ def contrast(
     rows = observe(frame, schema)
     asked = asked[rows.kept]
     base = Contrast(n=rows.n, verdict="no_data", n_in=int(asked.sum()), n_out=int((~asked).sum()), truncated=truncated,
-                    warnings=(*rows.warnings, *(["the rows are not all there are"] if truncated else [])))  # fmt: skip
+                    warnings=(*rows.warnings, *([note("not_all")] if truncated else [])))  # fmt: skip
     if base.n_in == 0 or base.n_out == 0:
         return base
     comparable = measured(rows, filtered, asked)
@@ -99,7 +102,7 @@ def contrast(
     )
     if min(asked.sum(), (~asked).sum()) < FEWEST:
         return replace(base, verdict="too_few" if (~asked).any() else "no_data")
-    return _compared(rows, asked, base, filtered, seed)
+    return _compared(rows, asked, base, filtered, stands, seed)
 
 
 def extremes(
@@ -112,10 +115,10 @@ def extremes(
     if asked.higher_is_better:
         values = -values
     if not np.isfinite(values).any():
-        return Contrast(n=0, verdict="no_data", warnings=(f"no row has {outcome}",), truncated=truncated)
+        return Contrast(n=0, verdict="no_data", warnings=(note("none_has", name=outcome),), truncated=truncated)
     low, high = np.nanquantile(values, [share, 1 - share])
     if low == high:
-        return Contrast(n=len(frame), verdict="never_varied", warnings=(f"{outcome} hardly varies",), truncated=truncated)
+        return Contrast(n=len(frame), verdict="never_varied", warnings=(note("hardly_varies", name=outcome),), truncated=truncated)
     worst = values >= high
     either = worst | (values <= low)
     return contrast(frame.loc[either], worst[either], found, filtered=(outcome,), truncated=truncated, seed=seed)
@@ -124,14 +127,14 @@ def extremes(
 def _bounded(rows: Rows, asked: Truth, base: Contrast, seed: int) -> tuple[Rows, Truth, Contrast]:
     warnings = list(base.warnings)
     if base.n_unmeasured:
-        warnings.append(f"{base.n_unmeasured} of the others lack what is asked about and are not compared")
+        warnings.append(note("lack", count=base.n_unmeasured))
     if rows.n > MAX_ROWS:
-        warnings.append(f"a random sample of {MAX_ROWS} of {rows.n} rows was compared")
+        warnings.append(note("compared_sample", n=MAX_ROWS, of=rows.n))
         chosen = np.zeros(rows.n, bool)
         chosen[np.random.default_rng(seed).choice(rows.n, MAX_ROWS, replace=False)] = True
         rows, asked, base = rows.take(chosen), asked[chosen], replace(base, truncated=True)
     if FEWEST <= asked.sum() < FEW:
-        warnings.append(f"only {asked.sum()} rows are asked about: a weak cause would not show")
+        warnings.append(note("few_asked", count=int(asked.sum())))
     return rows, asked, replace(base, n=rows.n, warnings=tuple(warnings))
 
 
@@ -166,9 +169,11 @@ def compared(rows: Rows, asked: Truth, filtered: Collection[str] = (), seed: int
     return Compared(ranked, sure, gone, len({one.field for one in able}), {**left_out, **names})
 
 
-def _compared(rows: Rows, asked: Truth, base: Contrast, filtered: Collection[str], seed: int) -> Contrast:
+def _compared(
+    rows: Rows, asked: Truth, base: Contrast, filtered: Collection[str], stands: tuple[float, float], seed: int
+) -> Contrast:
     told = compared(rows, asked, filtered, seed)
-    made = _Made(rows, asked, told.qs | told.outcomes)
+    made = _Made(rows, asked, told.qs | told.outcomes, stands)
     found = made.explanations(told.ranked)
     return replace(
         base, verdict="associated" if found else "not_shown", differences=tuple(found[:SHOWN]),
@@ -208,6 +213,7 @@ class _Made:
     rows: Rows
     asked: Truth
     qs: dict[Item, float]
+    stands: tuple[float, float]
 
     def explanations(self, ranked: Ranked) -> list[Difference]:
         found: list[Difference] = []
@@ -218,7 +224,7 @@ class _Made:
 
     def difference(self, item: Item, role: Literal["explanation", "goes along", "outcome"], **more: Any) -> Difference:
         spread = max(divergence(part.coded, self.asked, self.rows.weights) for part in item.parts)
-        return difference(item, self.rows, self.asked, q=self.qs[item], divergence=spread, role=role, **more)
+        return difference(item, self.rows, self.asked, q=self.qs[item], divergence=spread, role=role, stands=self.stands, **more)
 
 
 def divergence(coded: Coded, inside: Truth, weights: Floats) -> float:

@@ -11,7 +11,7 @@ from analytics.questions.phrases import phrase
 from analytics.questions.result import Finding
 from analytics.questions.rows import Rows, Truth, column
 from analytics.questions.scan import Item, Part
-from analytics.questions.sentences import Language, adjusted, amount, interval
+from analytics.questions.sentences import Language, adjusted, amount, interval, listed
 from analytics.questions.stats import difference_interval, effective_n, share_interval
 from telemetry.values import rfc3339
 
@@ -53,17 +53,23 @@ class Difference(Finding):
     def sentence(self, language: Language = "en") -> str:
         """What differs by how much, and how it stands to the other differences."""
         said = phrase(
-            "differs", language, what=self.what, share_in=amount(self.share_in, "share"), share_out=amount(self.share_out, "share"),
+            "differs", language, what=self.named(self.what, language), share_in=amount(self.share_in, "share"),
+            share_out=amount(self.share_out, "share"),
             change=amount(self.estimate, "share", signed=True), interval=interval(self.interval, "share", language),
             n=self.n, n_in=self.n_in, n_out=self.n_out, adjusted=adjusted(self.adjusted_for, language),
         )  # fmt: skip
         if self.same_as:
-            said += phrase("same", language, names=", ".join(self.same_as))
+            said += phrase("same", language, names=listed((self.named(one, language) for one in self.same_as), language))
         if self.alike_in:
-            said += phrase("also", language, names=", ".join(self.alike_in))
+            said += phrase("also", language, names=listed((self.named(one, language) for one in self.alike_in), language))
         if self.explained_by:
-            said += phrase("along", language, leader=self.explained_by)
+            said += phrase("along", language, leader=self.named(self.explained_by, language))
         return said + (phrase("outcome", language) if self.role == "outcome" else "")
+
+    @staticmethod
+    def named(what: str, language: Language) -> str:
+        """`host = h3 and fps = 30 1/s`; in Chinese with its own word between the two."""
+        return what.replace(" and ", " 且 ") if language == "zh" else what
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the sentence in both languages."""
@@ -81,11 +87,13 @@ def difference(
     same: tuple[Item, ...] = (),
     alike: tuple[Item, ...] = (),
     leader: Item | None = None,
+    stands: tuple[float, float] = (1.0, 1.0),
 ) -> Difference:
-    """The result of one explanation over the rows that can be asked about it."""
+    """The result of one explanation over the rows that can be asked about it. `stands`: see `contrast`."""
     known, mask, w = np.logical_and.reduce([part.known for part in item.parts]), item.mask, rows.weights
+    all_w = w * np.where(asked, *stands)
     shares = [_share(mask[group], w[group]) for group in (known & asked, known & ~asked)]
-    rates = [_share(asked[group], w[group])[0] for group in (known & mask, known & ~mask)]
+    rates = [_share(asked[group], all_w[group])[0] for group in (known & mask, known & ~mask)]
     change, bounds = difference_interval(shares[1], shares[0])
     parts = [described(part) for part in item.parts]
     pair = len(parts) > 1

@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 from analytics.questions.adjust import Estimate, Fit, Model, inverse
 from analytics.questions.exposure import Comparison, Exposure, study
 from analytics.questions.levels import Level, level_table
+from analytics.questions.notes import note
 from analytics.questions.odds import EVENTS, Odds, firth, fisher
 from analytics.questions.outcome import Outcome
 from analytics.questions.result import Finding, Interval
@@ -115,9 +116,9 @@ def _estimated(outcome: Outcome, model: Model, column: Column, exposure: Exposur
     warnings: list[str] = []
     if _told(fit, exposure) < SEPARABLE and (straight := _straight(model, exposure, leave)) is not None:
         exposure, fit = straight
-        warnings.append(f"others change where {column.name} does: its effect is read off a straight line")
+        warnings.append(note("straight_line", name=column.name))
     if _told(fit, exposure) < SEPARABLE and (partners := _partners(model, exposure, leave)):
-        warnings.append(f"{column.name} moves together with {', '.join(sorted(partners))}: not told apart")
+        warnings.append(note("together", name=column.name, partners=", ".join(sorted(partners))))
         leave |= partners
         fit = model.fit(exposure.matrix, leave, everyone)
     coarse = _coarse(model, exposure, leave)
@@ -128,7 +129,7 @@ def _estimated(outcome: Outcome, model: Model, column: Column, exposure: Exposur
     plain = raw.contrast(comparison.contrast, len(exposure.comparisons))
     separable = fit.share(comparison.contrast) >= SEPARABLE / 10
     if not separable:
-        warnings.append(f"{column.name} follows from the others together: no adjusted effect")
+        warnings.append(note("follows", name=column.name))
     simpson = separable and (_clear(plain) * _clear(adjusted) < 0 or _slopes_differ(model, exposure, leave, everyone))
     made = Effect(
         n=0, verdict="not_shown", unit=outcome.unit, parameter=column.name, outcome=outcome.name,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
+from analytics.questions.notes import note
 from analytics.questions.phrases import phrase
 from analytics.questions.prepare import truth
 from analytics.questions.result import Finding, verdict_of
@@ -208,7 +209,7 @@ def _warnings(rows: Rows, level: NDArray[np.bool_], against: NDArray[np.bool_], 
     if abs(shares[0] - shares[1]) <= LOST:
         return rows.warnings
     here, there = (amount(share, "share") for share in shares)
-    return (*rows.warnings, f"the outcome is missing in {here} against {there} of the requests: the rest may not be comparable")
+    return (*rows.warnings, note("lost_unevenly", here=here, there=there))
 
 
 def _text(level: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,17 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics.filters import Filter
+from analytics.questions.failure_cells import FIELDS, Cells, Ended, Mass, ended, ended_rows
+from analytics.questions.notes import note
 from analytics.questions.patterns import Pattern, patterns
 from analytics.questions.phrases import phrase
 from analytics.questions.result import ALPHA, Finding, verdict_of
-from analytics.questions.rows import Rows, Truth, column, moments, observe, only
+from analytics.questions.rows import observe, only
 from analytics.questions.scan import g2_of, log_p_of
 from analytics.questions.schema import Schema
 from analytics.questions.sentences import Language, amount, interval
-from analytics.questions.stats import benjamini_hochberg, difference_interval, effective_n, share_interval
+from analytics.questions.stats import benjamini_hochberg, difference_interval, share_interval
+from analytics.requests import Joined
 
-FIELDS = ("failed_stage", "source_prefix", "department", "replica", "host", "model_version", "model_name", "device", "client_hash")
-"""Where failures are looked for. The stage is a part of the failure itself: its values are counted, not compared."""
 BINS = (60, 300, 900, 3600, 4 * 3600, 86_400, 7 * 86_400)
 """Lengths of a piece of time (s): the shortest that gives at most MOST_BINS."""
 MOST_BINS = 200
@@ -87,149 +89,162 @@ class Failures(Finding):
 def failures(frame: pd.DataFrame, schema: Schema | None = None, *, truncated: bool = False) -> Failures:
     """What failed among request rows. A cancelled request did not fail; without `status` an error type says that one did."""
     rows = observe(frame, schema)
-    failed = rows.failed()
-    if failed is None or not rows.n:
-        return Failures(n=rows.n, verdict="no_data", warnings=(*rows.warnings, "no row has a status"), truncated=truncated)
-    w = rows.weights
-    share, bounds = share_interval(float(w @ failed) / rows.n * effective_n(w), effective_n(w))
-    given = rows.text("error_type")
-    types = np.full(rows.n, "unknown", object)
-    if given is not None:
-        named = np.array([word is not None for word in given], bool)
-        types[named] = given[named]
-    types = only(types, failed)
-    stages, messages = rows.text("failed_stage"), rows.text("error_message")
+    if not rows.n or not {"status", "error_type"} & set(rows.frame):
+        return _nothing(rows.n, rows.warnings, truncated)
+    with ended_rows(rows) as asked:
+        return _answered(asked, rows.warnings, truncated)
+
+
+def failures_of(view: Joined, where: Filter | None = None, *, truncated: bool = False) -> Failures:
+    """The same of every request of a store that passes a filter, counted where they lie: exact, however many they are."""
+    return _answered(ended(view, where), (), truncated)
+
+
+def _nothing(n: int, warnings: tuple[str, ...], truncated: bool) -> Failures:
+    return Failures(n=n, verdict="no_data", warnings=(*warnings, note("no_status")), truncated=truncated)
+
+
+def _answered(asked: Ended, warnings: tuple[str, ...], truncated: bool) -> Failures:
+    cells = asked.all()
+    everything, failed = cells.mass(), cells.mass(cells.failed())
+    if not everything.n or not asked.known:
+        return _nothing(int(everything.n), warnings, truncated)
+    share, bounds = share_interval(failed.w / everything.w * everything.effective, everything.effective)
+    types = _counted(cells.type, cells)
+    stages, pieces = asked.of("failed_stage"), _pieces(asked)
     return Failures(
-        n=rows.n, verdict="associated" if failed.any() else "not_shown", unit="share", estimate=share, interval=bounds,
-        warnings=rows.warnings, truncated=truncated, failed=int(failed.sum()), types=_counted(types, rows),
-        stages=() if stages is None else _counted(only(stages, failed), rows),
-        over_time=tuple(_over_time(rows, failed, types)), spikes=tuple(_spikes(rows, failed)),
-        values=tuple(_values(rows, failed, types)),
-        messages=() if messages is None else tuple(patterns(only(messages, failed), list(types), w)),
+        n=int(everything.n), verdict="associated" if failed.n else "not_shown", unit="share", estimate=share, interval=bounds,
+        warnings=warnings, truncated=truncated, failed=int(failed.n), types=types,
+        stages=() if stages is None else _counted(only(stages.value, stages.failed()), stages),
+        over_time=tuple(_over_time(pieces)) if pieces else (), spikes=tuple(_spikes(pieces)) if pieces else (),
+        values=tuple(_values(asked, types)), messages=tuple(_messages(asked)),
     )  # fmt: skip
 
 
-def _counted(words: NDArray[np.object_], rows: Rows) -> tuple[dict[str, Any], ...]:
-    known = np.array([word is not None for word in words], bool)
-    total = float(rows.weights[known].sum())
-    found = [
-        {"value": word, "n": int((words == word).sum()), "share": float(rows.weights[words == word].sum()) / total}
-        for word in dict.fromkeys(words[known])
-    ]
+def _counted(words: NDArray[np.object_], cells: Cells) -> tuple[dict[str, Any], ...]:
+    known = [word for word in dict.fromkeys(words) if word is not None]
+    masses = {word: cells.mass(words == word) for word in known}
+    total = sum(mass.w for mass in masses.values())
+    found = [{"value": word, "n": int(mass.n), "share": mass.w / total} for word, mass in masses.items()]
     return tuple(sorted(found, key=lambda one: (-one["share"], one["value"])))
 
 
-def _pieces(rows: Rows) -> tuple[NDArray[np.int64], int, float] | None:
-    """The number of each row's piece of time (-1 without a time), its length and the start of the first one (s)."""
-    if "started_at" not in rows.frame:
-        return None
-    at = moments(column(rows.frame, "started_at"))
-    known = np.isfinite(at)
-    if not known.any():
-        return None
-    span = at[known].max() - at[known].min()
-    length = next((length for length in BINS if span / length <= MOST_BINS), BINS[-1])
-    first = float(at[known].min() // length * length)
-    return np.where(known, (np.nan_to_num(at) - first) // length, -1).astype(np.int64), length, first
+@dataclass(frozen=True)
+class _Pieces:
+    """Cells by piece of time: `length` s each from `first` on, `count` of them."""
+
+    cells: Cells
+    length: int
+    first: float
+    count: int
 
 
-def _over_time(rows: Rows, failed: Truth, types: NDArray[np.object_]) -> list[dict[str, Any]]:
-    pieces = _pieces(rows)
-    if pieces is None:
-        return []
-    number, length, first = pieces
-    width = int(number.max()) + 1
-    known = number >= 0
-    total = np.bincount(number[known], rows.weights[known], width)
-    counts = {
-        str(word): np.bincount(number[known & (types == word)], rows.weights[known & (types == word)], width)
-        for word in dict.fromkeys(types[failed])
-    }
-    return [
-        {
-            "start": _time(first + k * length),
-            "requests": float(total[k]) * rows.each,
-            "failed": {name: float(count[k]) * rows.each for name, count in counts.items() if count[k]},
-        }
-        for k in range(width)
+def _pieces(asked: Ended) -> _Pieces | None:
+    low, high = asked.span()
+    if low is None or high is None:
+        return None
+    length = next((length for length in BINS if (high - low) / length <= MOST_BINS), BINS[-1])
+    first = float(low // length * length)
+    return _Pieces(asked.over_time(length, first), length, first, int((high - first) // length) + 1)
+
+
+def _over_time(pieces: _Pieces) -> list[dict[str, Any]]:
+    found = [
+        {"start": _time(pieces.first + k * pieces.length), "requests": 0.0, "failed": dict[str, float]()}
+        for k in range(pieces.count)
     ]
+    for place, error_type, weight in zip(pieces.cells.value, pieces.cells.type, pieces.cells.w, strict=True):
+        one: Any = found[place]
+        one["requests"] += weight
+        if error_type is not None:
+            one["failed"][error_type] = one["failed"].get(error_type, 0.0) + weight
+    return found
 
 
-def _spikes(rows: Rows, failed: Truth) -> list[Rate]:
+def _spikes(pieces: _Pieces) -> list[Rate]:
     """Pieces of time with more failures than the rest, neighbours as one; q over all pieces."""
-    pieces = _pieces(rows)
-    if pieces is None:
-        return []
-    number, length, first = pieces
-    masks = [number == k for k in range(int(number.max()) + 1)]
-    found = [made for mask in masks if (made := _tested(rows, mask, failed, "started_at", None)) is not None]
-    sure = {int(number[mask].max()) for mask, _, q in _with_q(found, len(masks)) if q < ALPHA}
+    cells, field = pieces.cells, "started_at"
+    places = cells.value.astype(np.int64)
+    found = [_tested(cells, places == k, None, field, k) for k in range(pieces.count)]
+    sure = sorted(one.value for one, q in _with_q([one for one in found if one], pieces.count) if q < ALPHA)
     merged: list[list[int]] = []
-    for k in sorted(sure):
+    for k in sure:
         if merged and merged[-1][1] == k - 1:
             merged[-1][1] = k
         else:
             merged.append([k, k])
-    bounds = [(np.isin(number, np.arange(a, b + 1)), a, b) for a, b in merged]
-    again = [made for mask, _, _ in bounds if (made := _tested(rows, mask, failed, "started_at", None)) is not None]
+    again = [_tested(cells, (places >= a) & (places <= b), None, field, (a, b)) for a, b in merged]
     return [
-        _rate(rows, mask, failed, "started_at", None, q, start=_time(first + a * length), end=_time(first + (b + 1) * length))
-        for (mask, _, q), (_, a, b) in zip(_with_q(again, len(masks)), bounds, strict=True)
-    ]
+        _rate(replace(one, value=None), q, start=_time(pieces.first + one.value[0] * pieces.length),
+              end=_time(pieces.first + (one.value[1] + 1) * pieces.length))
+        for one, q in _with_q([one for one in again if one], pieces.count)
+    ]  # fmt: skip
 
 
-def _values(rows: Rows, failed: Truth, types: NDArray[np.object_]) -> list[Rate]:
+def _values(asked: Ended, types: tuple[dict[str, Any], ...]) -> list[Rate]:
     """Values with more failures than the rest, of any type and of each frequent one; q over all of them. The strongest first."""
-    frequent = [one["value"] for one in _counted(types, rows)[:5] if one["n"] >= FEWEST]
-    asked = [(None, failed), *((name, failed & (types == name)) for name in frequent if len(frequent) > 1)]
+    frequent = [one["value"] for one in types[:5] if one["n"] >= FEWEST]
+    kinds = [None, *(frequent if len(frequent) > 1 else ())]
     found: list[_Test] = []
     tests = 0
-    for name in FIELDS[1:]:
-        words = rows.text(name)
-        for value in [] if words is None else pd.Series(words).value_counts().index[:100]:
-            for error_type, hit in asked:
+    for field in FIELDS[1:]:
+        cells = asked.of(field)
+        for value in [] if cells is None else cells.values():
+            for error_type in kinds:
                 tests += 1
-                made = _tested(rows, words == value, hit, name, value)
-                found += [] if made is None else [(*made[:2], made[2] | {"error_type": error_type})]
-    sure = [(mask, more, q) for mask, more, q in _with_q(found, tests) if q < ALPHA]
-    made = [
-        _rate(rows, mask, failed if more["error_type"] is None else failed & (types == more["error_type"]), q=q, **more)
-        for mask, more, q in sure
-    ]
+                assert cells is not None
+                made = _tested(cells, cells.value == value, error_type, field, value)
+                found += [] if made is None else [made]
+    made = [_rate(one, q) for one, q in _with_q(found, tests) if q < ALPHA]
     return sorted(made, key=lambda one: -(one.estimate or 0.0) * one.failed)[:MOST]
 
 
-_Test = tuple[Truth, float, dict[str, Any]]
+def _messages(asked: Ended) -> list[Pattern]:
+    found = asked.messages()
+    return patterns(found["message"], list(found["type"]), found["w"].to_numpy(float), found["n"].to_numpy(int))
 
 
-def _tested(rows: Rows, mask: Truth, hit: Truth, field: str, value: Any) -> _Test | None:
-    """The p that the rows of `mask` fail more than the others; None where they do not, or too seldom to matter."""
-    if (mask & hit).sum() < FEWEST or mask.all():
+@dataclass(frozen=True)
+class _Test:
+    """The chance `p` that the requests of a value fail more than the others, with the masses of both and of their failures."""
+
+    p: float
+    field: str
+    value: Any
+    error_type: str | None
+    inside: tuple[Mass, Mass]
+    outside: tuple[Mass, Mass]
+
+
+def _tested(cells: Cells, mask: NDArray[np.bool_], error_type: str | None, field: str, value: Any) -> _Test | None:
+    """None where the chosen cells do not fail more than the others, or too seldom to matter."""
+    hit = cells.failed(error_type)
+    inside, hits = cells.mass(mask), cells.mass(mask & hit)
+    everything = cells.mass()
+    if hits.n < FEWEST or inside.n == everything.n:
         return None
-    scale = effective_n(rows.weights) / rows.n
-    cells = np.bincount(mask * 2 + hit, rows.weights * scale, 4)
-    d, c, b, a = (float(cell) for cell in cells)
+    rest, others = everything - inside, cells.mass(~mask & hit)
+    scale = everything.effective / everything.w
+    a, b, c, d = (scale * w for w in (hits.w, inside.w - hits.w, others.w, rest.w - others.w))
     if a * (c + d) <= c * (a + b):
         return None
     g2 = float(g2_of(*(np.array(cell) for cell in (a, b, c, d))))
-    return mask, float(np.exp(log_p_of((a, b, c, d), g2))), {"field": field, "value": value}
+    return _Test(float(np.exp(log_p_of((a, b, c, d), g2))), field, value, error_type, (inside, hits), (rest, others))
 
 
-def _with_q(found: list[_Test], tests: int) -> list[tuple[Truth, dict[str, Any], float]]:
+def _with_q(found: list[_Test], tests: int) -> list[tuple[_Test, float]]:
     """With q over everything that was asked, also what failed too seldom to be tested."""
-    qs = benjamini_hochberg([p for _, p, _ in found] + [1.0] * (tests - len(found)))[: len(found)]
-    return [(mask, more, q or 0.0) for (mask, _, more), q in zip(found, qs, strict=True)]
+    qs = benjamini_hochberg([one.p for one in found] + [1.0] * (tests - len(found)))[: len(found)]
+    return [(one, q or 0.0) for one, q in zip(found, qs, strict=True)]
 
 
-def _rate(rows: Rows, mask: Truth, hit: Truth, field: str, value: Any, q: float, **more: Any) -> Rate:
-    shares = []
-    for group in (mask, ~mask):
-        n = effective_n(rows.weights[group])
-        shares.append(share_interval(float(rows.weights[group] @ hit[group] / rows.weights[group].sum()) * n, n))
+def _rate(one: _Test, q: float, **more: Any) -> Rate:
+    shares = [share_interval(hits.w / group.w * group.effective, group.effective) for group, hits in (one.inside, one.outside)]
     change, bounds = difference_interval(shares[1], shares[0])
     return Rate(
-        n=rows.n, verdict=verdict_of(q), unit="share", estimate=change, interval=bounds, q=q, what=f"{field} = {value}",
-        field=field, value=value, rate=shares[0][0], usual=shares[1][0], failed=int((mask & hit).sum()), **more,
+        n=int(one.inside[0].n + one.outside[0].n), verdict=verdict_of(q), unit="share", estimate=change, interval=bounds, q=q,
+        what=f"{one.field} = {one.value}", field=one.field, value=one.value, rate=shares[0][0], usual=shares[1][0],
+        failed=int(one.inside[1].n), error_type=one.error_type, **more,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from analytics.questions.adjust import FEW_INPUTS, Model, model
 from analytics.questions.design import Design, budget_of, build
+from analytics.questions.notes import note
 from analytics.questions.prepare import Prepared
 from analytics.questions.schema import FAILURE, Column
 from analytics.questions.stats import Floats
@@ -70,11 +71,11 @@ def modelled(rows: Prepared, values: Floats, *, yes_or_no: bool, robust: bool) -
     inputs = np.unique(rows.clusters)
     few = len(inputs) < FEW_INPUTS
     if few:
-        warnings.append(f"only {len(inputs)} different inputs: they are held fixed, and what is found holds for them")
+        warnings.append(note("few_inputs", count=len(inputs)))
     budget = budget_of(rows.weights, values if yes_or_no else None)
     design: Design = build(rows, _columns(rows), values, budget, rows.clusters if few and len(inputs) > 1 else None)
     if design.lost:
-        warnings.append(f"too few requests to hold {', '.join(design.lost)} fixed")
+        warnings.append(note("not_held", names=", ".join(design.lost)))
     clusters = np.arange(rows.n, dtype=np.int64) if few else rows.clusters
     return model(design, values, rows.weights, clusters, robust=robust), tuple(warnings)
 

@@ -52,22 +52,26 @@ def masked(message: str) -> str:
 
 
 def patterns(
-    messages: Iterable[str | None], types: Sequence[str | None] | None = None, weights: ArrayLike | None = None
+    messages: Iterable[str | None],
+    types: Sequence[str | None] | None = None,
+    weights: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
 ) -> list[Pattern]:
     """The templates of the messages, the most frequent first; missing messages are left out.
 
-    `types`: the error type of each. `weights`: how many requests each stands for.
+    `types`: the error type of each. `weights`: how many requests each stands for. `counts`: how often each was seen.
     """
     found = [(place, text) for place, text in enumerate(messages) if text]
-    w = np.ones(len(found)) if weights is None else np.asarray(weights, float)[[place for place, _ in found]]
+    places = [place for place, _ in found]
+    w, seen = (np.ones(len(found)) if one is None else np.asarray(one, float)[places] for one in (weights, counts))
     groups: dict[str, list[int]] = defaultdict(list)
     for index, (_, text) in enumerate(found):
         groups[masked(text)].append(index)
     total = float(w.sum())
     made = [
         Pattern(
-            n=len(members), verdict="associated", unit="share", estimate=float(w[members].sum()) / total, template=template,
-            total=len(found), types=_types(types, [found[index][0] for index in members]),
+            n=int(seen[members].sum()), verdict="associated", unit="share", estimate=float(w[members].sum()) / total,
+            template=template, total=int(seen.sum()), types=_types(types, [found[index][0] for index in members]),
             examples=tuple(dict.fromkeys(found[index][1] for index in members[:50]))[:EXAMPLES],
         )
         for template, members in _merged(groups).items()

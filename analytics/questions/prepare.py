@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics.questions.notes import note
 from analytics.questions.schema import Column, Schema
 from analytics.questions.stats import Floats, effective_n
 
@@ -84,10 +85,10 @@ def prepare(
     asked otherwise; they share the cluster of their input.
     """
     options, schema = options or Options(), schema or Schema.of(frame)
-    warnings: list[str] = ["the rows are not all there are: the store cut the answer"] if truncated else []
+    warnings: list[str] = [note("cut")] if truncated else []
     rows = frame.loc[_kept(frame, schema, options, warnings)]
     if options.max_rows is not None and len(rows) > options.max_rows:
-        warnings.append(f"a random sample of {options.max_rows} of {len(rows)} requests was taken")
+        warnings.append(note("sampled", n=options.max_rows, of=len(rows)))
         chosen = np.random.default_rng(options.seed).choice(len(rows), options.max_rows, replace=False)
         rows, truncated = rows.iloc[np.sort(chosen)], True
     rows = rows.reset_index(drop=True)
@@ -100,29 +101,29 @@ def prepare(
 def _kept(frame: pd.DataFrame, schema: Schema, options: Options, warnings: list[str]) -> NDArray[np.bool_]:
     keep = np.ones(len(frame), bool)
 
-    def drop(bad: NDArray[np.bool_], words: str) -> None:
+    def drop(bad: NDArray[np.bool_], key: str) -> None:
         if count := int((bad & keep).sum()):
             keep[bad] = False
-            warnings.append(f"{count} {words} left out")
+            warnings.append(note(key, count=count))
 
     if "request_id" in frame:
         ids = series(frame, "request_id")
-        drop((ids.duplicated() & ids.notna()).to_numpy(bool), "duplicate rows")
+        drop((ids.duplicated() & ids.notna()).to_numpy(bool), "copies")
     if asked := [column.name for column in schema.parameters]:
-        drop(np.logical_and.reduce([series(frame, name).isna().to_numpy(bool) for name in asked]), "rows without any parameter")
+        drop(np.logical_and.reduce([series(frame, name).isna().to_numpy(bool) for name in asked]), "no_parameter")
     if "synthetic" in frame:
         made = truth(series(frame, "synthetic")) == 1.0
         if keep.any() and made[keep].all():
-            warnings.append("every row was made by a test or a drill")
+            warnings.append(note("only_drills"))
         else:
-            drop(made, "rows made by tests or drills")
+            drop(made, "drills")
     if not options.retries:
-        drop(repeated(frame), "retries and replays")
+        drop(repeated(frame), "repeats_out")
     if not options.warm_up and {"replica", "started_at"} <= set(frame.columns):
         order = frame.loc[keep].sort_values("started_at").index
         replicas = series(frame, "replica").loc[order]
         first = order[(~replicas.duplicated() & replicas.notna()).to_numpy(bool)]
-        drop(np.asarray(frame.index.isin(first), bool), "first requests of a replica")
+        drop(np.asarray(frame.index.isin(first), bool), "first_out")
     return keep
 
 
@@ -159,7 +160,7 @@ def _typed(values: Any, column: Column, warnings: list[str]) -> Any:
         return values.where(values.notna() & (values != ""), None) if column.dtype == "str" else values
     made = truth(values) if column.dtype == "bool" else numbers(values)
     if lost := int((values.notna().to_numpy(bool) & np.isnan(made)).sum()):
-        warnings.append(f"{column.name}: {lost} values are no {column.dtype} and count as missing")
+        warnings.append(note("no_such_type", name=column.name, count=lost, dtype=column.dtype))
     return made
 
 
@@ -171,10 +172,10 @@ def _weights(rows: pd.DataFrame, warnings: list[str]) -> Floats:
     given = numbers(series(rows, name))
     usable = np.isfinite(given) & (given > 0)
     if bad := int((~usable & series(rows, name).notna().to_numpy(bool)).sum()):
-        warnings.append(f"{bad} sampling weights are not positive and count as 1")
+        warnings.append(note("bad_weights", count=bad))
     weights = np.where(usable, given, 1.0)
     if weights.min() != weights.max():
-        warnings.append(f"sampled rows are weighted by {name}: {len(rows)} of them tell as much as {effective_n(weights):.0f}")
+        warnings.append(note("weighted", name=name, n=len(rows), effective=f"{effective_n(weights):.0f}"))
     return weights / weights.mean()
 
 

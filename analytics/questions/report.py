@@ -19,6 +19,7 @@ from analytics.questions.cache import Cache, content_key
 from analytics.questions.effects import Effect, across, effect, p_of
 from analytics.questions.interactions import Interaction, interactions
 from analytics.questions.missing import Answered, answered, bounds, scope
+from analytics.questions.notes import note
 from analytics.questions.outcome import Outcome, observe
 from analytics.questions.prepare import Options, Prepared, prepare
 from analytics.questions.recommend import Recommendation, recommend
@@ -187,5 +188,5 @@ def _with_tradeoff(rows: Prepared, outcome: Outcome, made: OutcomeReport, cost: 
 def _warnings(prepared: Prepared) -> tuple[str, ...]:
     found = list(prepared.warnings)
     if prepared.repeats:
-        found.append(f"{prepared.repeats} retries and replays are among the rows")
+        found.append(note("repeats_in", count=prepared.repeats))
     return tuple(found)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analytics.questions.notes import note
 from analytics.questions.schema import Column, Schema
 from analytics.questions.stats import Floats, effective_n
 
@@ -76,7 +77,7 @@ def observe(frame: pd.DataFrame, schema: Schema | None = None) -> Rows:
     if key and key[0] == "request_id":
         kept = ~(frame.duplicated(key) & column(frame, "request_id").notna()).to_numpy(bool)
         if copies := int((~kept).sum()):
-            warnings.append(f"{copies} duplicate rows left out")
+            warnings.append(note("copies", count=copies))
     there = frame.loc[kept].reset_index(drop=True)
     assert isinstance(there, pd.DataFrame)
     weights = _weights(there, warnings)
@@ -133,5 +134,5 @@ def _weights(rows: pd.DataFrame, warnings: list[str]) -> Floats:
     given = numbers(column(rows, name))
     weights = np.where(np.isfinite(given) & (given > 0), given, 1.0)
     if weights.min() != weights.max():
-        warnings.append(f"sampled rows are weighted by {name}: {len(rows)} of them tell as much as {effective_n(weights):.0f}")
+        warnings.append(note("weighted", name=name, n=len(rows), effective=f"{effective_n(weights):.0f}"))
     return weights

@@ -19,78 +19,79 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 TEMPLATES: dict[str, dict[Language, str]] = {
     "effect_numeric": {
         "en": "{parameter} from {low} to {high} goes with {outcome} {change} ({interval}; n = {n}; {adjusted}).",
-        "zh": "{parameter} 从 {low} 到 {high} 时,{outcome} 相应变化 {change}({interval};n = {n};{adjusted})。",
+        "zh": "{parameter} 从 {low} 到 {high} 时，{outcome} 相应变化 {change}（{interval}；n = {n}；{adjusted}）。",
     },
     "effect_levels": {
         "en": "{parameter} = {high} against {low} goes with {outcome} {change} ({interval}; n = {n}; {adjusted}).",
-        "zh": "{parameter} = {high} 与 {low} 相比,{outcome} 相差 {change}({interval};n = {n};{adjusted})。",
+        "zh": "{parameter} = {high} 与 {low} 相比，{outcome} 相差 {change}（{interval}；n = {n}；{adjusted}）。",
     },
     "not_shown": {
         "en": "No association of {parameter} with {outcome} is shown: {change} ({interval}; n = {n}; {adjusted}).",
-        "zh": "未显示 {parameter} 与 {outcome} 相关:{change}({interval};n = {n};{adjusted})。",
+        "zh": "未显示 {parameter} 与 {outcome} 相关：{change}（{interval}；n = {n}；{adjusted}）。",
     },
     "not_shown_bare": {
         "en": "No association of {parameter} with {outcome} is shown (n = {n}).",
-        "zh": "未显示 {parameter} 与 {outcome} 相关(n = {n})。",
+        "zh": "未显示 {parameter} 与 {outcome} 相关（n = {n}）。",
     },
     "too_few": {
         "en": "Too few requests to say whether {parameter} goes with {outcome} (n = {n}).",
-        "zh": "请求太少,无法判断 {parameter} 与 {outcome} 是否相关(n = {n})。",
+        "zh": "请求太少，无法判断 {parameter} 与 {outcome} 是否相关（n = {n}）。",
     },
     "never_varied": {
         "en": "{parameter} never varied, so nothing can be said about it (n = {n}).",
-        "zh": "{parameter} 从未变化,无法得出结论(n = {n})。",
+        "zh": "{parameter} 从未变化，无法得出结论（n = {n}）。",
     },
-    "no_data": {"en": "There are no requests with {outcome} (n = 0).", "zh": "没有含 {outcome} 的请求(n = 0)。"},
+    "no_data": {"en": "There are no requests with {outcome} (n = 0).", "zh": "没有含 {outcome} 的请求（n = 0）。"},
     "simpson": {
         "en": "Unadjusted, {parameter} points the other way: {raw} ({interval}; n = {n}; not adjusted){reason}.",
-        "zh": "未调整时 {parameter} 的方向相反:{raw}({interval};n = {n};未调整){reason}。",
+        "zh": "未调整时 {parameter} 的方向相反：{raw}（{interval}；n = {n}；未调整）{reason}。",
     },
-    "simpson_reason": {"en": "; {confounder} accounts for it", "zh": ";{confounder} 的差异可以解释"},
+    "simpson_reason": {"en": "; {confounder} accounts for it", "zh": "；{confounder} 的差异可以解释"},
     "step_below": {
         "en": "{outcome} steps up by {rise} below {parameter} = {at} (between {low} and {high}, 95 %; n = {n}; {adjusted}).",
-        "zh": "{parameter} 低于 {at} 时,{outcome} 突增 {rise}(95 % 区间 {low} 到 {high};n = {n};{adjusted})。",
+        "zh": "{parameter} 低于 {at} 时，{outcome} 突增 {rise}（95 % 区间 {low} 到 {high}；n = {n}；{adjusted}）。",
     },
     "step_above": {
         "en": "{outcome} steps up by {rise} from {parameter} = {at} on (between {low} and {high}, 95 %; n = {n}; {adjusted}).",
-        "zh": "{parameter} 达到 {at} 起,{outcome} 突增 {rise}(95 % 区间 {low} 到 {high};n = {n};{adjusted})。",
+        "zh": "{parameter} 达到 {at} 起，{outcome} 突增 {rise}（95 % 区间 {low} 到 {high}；n = {n}；{adjusted}）。",
     },
     "hinge_below": {
         "en": "{outcome} rises by {rise} towards low values below {parameter} = {at} "
         "(between {low} and {high}, 95 %; n = {n}; {adjusted}).",
-        "zh": "{parameter} 低于 {at} 后,越低 {outcome} 越高,共升 {rise}(95 % 区间 {low} 到 {high};n = {n};{adjusted})。",
+        "zh": "{parameter} 低于 {at} 后，越低 {outcome} 越高，共升 {rise}（95 % 区间 {low} 到 {high}；n = {n}；{adjusted}）。",
     },
     "hinge_above": {
         "en": "{outcome} rises by {rise} towards high values above {parameter} = {at} "
         "(between {low} and {high}, 95 %; n = {n}; {adjusted}).",
-        "zh": "{parameter} 高于 {at} 后,越高 {outcome} 越高,共升 {rise}(95 % 区间 {low} 到 {high};n = {n};{adjusted})。",
+        "zh": "{parameter} 高于 {at} 后，越高 {outcome} 越高，共升 {rise}（95 % 区间 {low} 到 {high}；n = {n}；{adjusted}）。",
     },
     "interaction": {
         "en": "What {a} goes with depends on {b}: with {b} at {high} instead of {low}, {outcome} changes by {change} more "
         "as {a} goes from {a_low} to {a_high} ({interval}; n = {n}; {adjusted}).",
-        "zh": "{a} 与 {outcome} 的关系取决于 {b}:{b} 为 {high} 而非 {low} 时,{a} 从 {a_low} 到 {a_high},{outcome} 多变化 {change}"
-        "({interval};n = {n};{adjusted})。",
+        "zh": "{a} 与 {outcome} 的关系取决于 {b}：{b} 为 {high} 而非 {low} 时，{a} 从 {a_low} 到 {a_high}，{outcome} "
+        "多变化 {change}（{interval}；n = {n}；{adjusted}）。",
     },
     "interaction_levels": {
         "en": "What {a} goes with depends on {b} ({outcome} differs by up to {change}, {interval}; n = {n}; {adjusted}).",
-        "zh": "{a} 与 {outcome} 的关系取决于 {b}(差异最多 {change},{interval};n = {n};{adjusted})。",
+        "zh": "{a} 与 {outcome} 的关系取决于 {b}（差异最多 {change}，{interval}；n = {n}；{adjusted}）。",
     },
     "interaction_not_shown": {
         "en": "That {a} and {b} act together on {outcome} is not shown (n = {n}).",
-        "zh": "未显示 {a} 与 {b} 对 {outcome} 有交互作用(n = {n})。",
+        "zh": "未显示 {a} 与 {b} 对 {outcome} 有交互作用（n = {n}）。",
     },
     "answered": {
         "en": "{outcome} is missing in {share} of the requests that ended well, and {parameter} goes with whether it is there: "
         "{change} ({interval}; n = {n}; {adjusted}).",
-        "zh": "成功的请求中有 {share} 没有 {outcome},且 {parameter} 与其是否缺失相关:{change}({interval};n = {n};{adjusted})。",
+        "zh": "成功的请求中有 {share} 没有 {outcome}，且 {parameter} 与其是否缺失相关："
+        "{change}（{interval}；n = {n}；{adjusted}）。",
     },
     "recommend": {
         "en": "Within {budget}, {settings} went with the best {outcome}: {expected} ({interval}; n = {n}; {adjusted}){gain}.",
-        "zh": "在 {budget} 之内,{settings} 对应的 {outcome} 最好:{expected}({interval};n = {n};{adjusted}){gain}。",
+        "zh": "在 {budget} 之内，{settings} 对应的 {outcome} 最好：{expected}（{interval}；n = {n}；{adjusted}）{gain}。",
     },
     "recommend_gain": {
         "en": "; {gain} against the usual settings ({interval})",
-        "zh": ";与常用设置相比 {gain}({interval})",
+        "zh": "；与常用设置相比 {gain}（{interval}）",
     },
     "interval": {"en": "95 % interval {low} to {high}", "zh": "95 % 区间 {low} 到 {high}"},
     "adjusted": {"en": "adjusted for {names}", "zh": "已按 {names} 调整"},
@@ -137,10 +138,15 @@ def interval(bounds: Interval | None, unit: str = "", language: Language = "en",
     return say("interval", language, low=amount(low, unit, signed=change), high=amount(high, unit, signed=change))
 
 
+def listed(names: Iterable[str], language: Language = "en") -> str:
+    """Names one after the other: `device, audio_s`; in Chinese `device、audio_s`."""
+    return ("、" if language == "zh" else ", ").join(names)
+
+
 def adjusted(names: Iterable[str], language: Language = "en") -> str:
     """`adjusted for device, audio_s`, or `not adjusted`."""
-    listed = ", ".join(names)
-    return say("adjusted", language, names=listed) if listed else say("unadjusted", language)
+    shown = listed(names, language)
+    return say("adjusted", language, names=shown) if shown else say("unadjusted", language)
 
 
 def lint(sentence: str, *, causal: bool = False) -> list[str]:

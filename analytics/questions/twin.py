@@ -14,7 +14,7 @@ from analytics.questions.phrases import phrase
 from analytics.questions.result import Finding
 from analytics.questions.rows import Rows, Truth, observe
 from analytics.questions.schema import Column, Schema
-from analytics.questions.sentences import Language, amount
+from analytics.questions.sentences import Language, amount, listed
 from analytics.questions.stats import Floats, weighted_quantile
 from telemetry import fields
 
@@ -73,7 +73,7 @@ class Twin(Finding):
         if self.parts_at:
             times = {name: amount(getattr(self.parts_at, name), "ms") for name in ("bad", "good")}
             part = phrase("twin_part", language, stage=self.parts_at.field.removesuffix("_ms"), **times)
-        parameters = ", ".join(unlike) or ("none" if language == "en" else "无")
+        parameters = listed(unlike, language) or ("none" if language == "en" else "无")
         return phrase("twin", language, twin=self.twin, likeness=likeness, parameters=parameters, part=part, n=self.n)
 
     def to_dict(self) -> dict[str, Any]:

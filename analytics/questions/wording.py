@@ -10,7 +10,7 @@ from analytics.questions.recommend import Recommendation
 from analytics.questions.report import OutcomeReport, Report
 from analytics.questions.result import plain
 from analytics.questions.schema import FAILURE
-from analytics.questions.sentences import Language, adjusted, amount, interval, number, say
+from analytics.questions.sentences import Language, adjusted, amount, interval, listed, number, say
 from analytics.questions.threshold import Threshold
 
 
@@ -93,7 +93,8 @@ def recommendation_sentence(one: Recommendation, unit: str, cost_unit: str, lang
         gain = say("recommend_gain", language, gain=amount(one.gain, unit, signed=True), interval=bounds)
     return say(
         "recommend", language, budget=f"{one.cost} ≤ {amount(one.budget, cost_unit)}", outcome=one.quality,
-        settings=", ".join(f"{name} = {value}" for name, value in one.settings.items()), expected=amount(one.expected, unit),
+        settings=listed((f"{name} = {value}" for name, value in one.settings.items()), language),
+        expected=amount(one.expected, unit),
         interval=interval(one.interval, unit, language), n=one.evidence_n, adjusted=adjusted(one.adjusted_for, language), gain=gain,
     )  # fmt: skip
 

@@ -16,20 +16,20 @@ NAMED = 3
 _SAID: dict[str, dict[Language, str]] = {
     "followed": {
         "en": "Of {n} earlier requests in which this was so, {held} had {what}: {share} ({interval}); of the others {rest}.",
-        "zh": "此前符合该条件的 {n} 个请求中,{held} 个出现 {what}:{share}({interval});其余请求中为 {rest}。",
+        "zh": "此前符合该条件的 {n} 个请求中，{held} 个出现 {what}：{share}（{interval}）；其余请求中为 {rest}。",
     },
     "alike": {
         "en": "Of {n} earlier requests{alike}, {held} showed the same: {share} ({interval}).",
-        "zh": "此前{alike}的 {n} 个请求中,{held} 个出现同样情况:{share}({interval})。",
+        "zh": "此前{alike}的 {n} 个请求中，{held} 个出现同样情况：{share}（{interval}）。",
     },
     "group": {
         "en": "Of {n} requests with {what}, {held} are so: {share} ({interval}); of the others {rest}.",
-        "zh": "{what} 的 {n} 个请求中,{held} 个如此:{share}({interval});其余请求中为 {rest}。",
+        "zh": "{what} 的 {n} 个请求中，{held} 个如此：{share}（{interval}）；其余请求中为 {rest}。",
     },
     "alike_in": {"en": " with the same {names}", "zh": "与其 {names} 相同"},
     "alike_none": {"en": "", "zh": "同类"},
-    "never": {"en": "There is no earlier request to compare with (n = 0).", "zh": "没有可比较的此前请求(n = 0)。"},
-    "counter": {"en": " Counter-examples: {ids}.", "zh": " 反例:{ids}。"},
+    "never": {"en": "There is no earlier request to compare with (n = 0).", "zh": "没有可比较的此前请求（n = 0）。"},
+    "counter": {"en": " Counter-examples: {ids}.", "zh": " 反例：{ids}。"},
 }
 
 

@@ -37,6 +37,10 @@ class LocalStore:
         self.traces = LocalTraces(self)
         self.logs = LocalLogs(self)
 
+    def position(self) -> tuple[int, tuple[tuple[str, int], ...]]:
+        """Where the files end; equal positions mean equal lines."""
+        return self._reader.position()
+
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of a trace in the order of their start; empty where there are none."""
         return lookup.spans(self.journal_dir, self.parquet_dir, trace_id)

@@ -62,6 +62,15 @@ class Reader:
                 return Snapshot(self._folder, manifest.generation, manifest.files, live, unreadable)
         raise OSError(f"{self._folder} changed {_ATTEMPTS} times while it was read")
 
+    def position(self) -> tuple[int, tuple[tuple[str, int], ...]]:
+        """The manifest's generation and the segments with their sizes: where nothing was written, it is the same."""
+        generation, sizes = read_manifest(self._folder).generation, dict[str, int]()
+        for folder in (self._journal, self._journal / "sealed"):
+            for path in folder.glob("*.jsonl"):
+                with contextlib.suppress(FileNotFoundError):
+                    sizes[path.name] = path.stat().st_size
+        return generation, tuple(sorted(sizes.items()))
+
     def _live(self, kind: Kind, done: frozenset[str]) -> Live:
         pattern = f"*.{kind}.jsonl"
         # Live first: one that is sealed between the two listings is then in both (and counts once), never in none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 import streamlit as st
 
 from analytics.compare import inputs, newest
@@ -13,6 +14,7 @@ from console.address import choose, choose_several
 from console.desk import Desk
 from console.sheet import BIGGEST, Clip, contact_sheet
 from console.table import table
+from console.waiting import kept
 from telemetry import fields
 
 MOST = 12
@@ -23,8 +25,7 @@ _SHOWN = ("audio_offset_ms", "lip_match", "duration_drift_ms", "latency_s")
 def page(desk: Desk) -> None:
     """Draws the sheet of the chosen parameters, of one input at a time."""
     st.header(desk.t("compare"))
-    with desk.view() as view:
-        counts = {row["input"]: row["count"] for row in inputs(view, desk.where).to_pylist()}
+    counts = kept(desk, "inputs", work=lambda: _inputs(desk))
     if not counts:
         st.info(desk.t("nothing_to_compare"))
         return
@@ -37,8 +38,7 @@ def page(desk: Desk) -> None:
     with right:
         down = choose("down", desk.t("down"), ["", *(name for name in names if name != across)], default="")
     keys = [name for name in (down, across) if name]
-    with desk.view() as view:
-        found = newest(view, desk.where, chosen, keys, _SHOWN, MOST)
+    found = kept(desk, "videos", chosen, *keys, work=lambda: _newest(desk, chosen, keys))
     rows = found.to_pylist()
     _sheet(desk, rows, keys, columns=len({row[across] for row in rows}))
     picked = choose_several("two", desk.t("two_in_step"), [row["request_id"] for row in rows], max_selections=2)
@@ -50,6 +50,16 @@ def page(desk: Desk) -> None:
 def in_step(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str]) -> None:
     """Two videos (or a few more) beside each other, with the values of `keys` above the outcomes of each."""
     _sheet(desk, rows[:MOST], keys, columns=2)
+
+
+def _inputs(desk: Desk) -> dict[str, int]:
+    with desk.view() as view:
+        return {row["input"]: row["count"] for row in inputs(view, desk.where).to_pylist()}
+
+
+def _newest(desk: Desk, input: str, keys: list[str]) -> pa.Table:
+    with desk.view() as view:
+        return newest(view, desk.where, input, keys, _SHOWN, MOST)
 
 
 def _sheet(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str], columns: int) -> None:

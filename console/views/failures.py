@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analytics.questions.contrast import MAX_ROWS
-from analytics.questions.failures import Failures, failures
+from analytics.questions.failures import Failures, failures_of
+from analytics.questions.notes import words_of
 from console import figures
 from console.causes import held_causes
 from console.desk import Desk
 from console.table import chart, table
+from console.waiting import soon
 
 _SHARE = {"share": st.column_config.NumberColumn(format="percent")}
 
@@ -18,13 +19,12 @@ _SHARE = {"share": st.column_config.NumberColumn(format="percent")}
 def page(desk: Desk) -> None:
     """Draws the page."""
     st.header(desk.t("failures"))
-    with desk.view() as view:
-        rows = view.load(desk.where, MAX_ROWS)
-    with st.spinner(desk.t("analysing")):
-        found = failures(rows.frame, truncated=rows.truncated or desk.held.truncated)
+    found = soon(desk, "failures", work=lambda: _asked(desk))
+    if found is None:
+        return
     st.markdown(f"**{found.sentence(desk.language)}**")
     for warning in found.warnings:
-        st.caption(f"⚠ {warning}")
+        st.caption(f"⚠ {words_of(warning, desk.language)}")
     if not found.failed:
         return
     left, right = st.columns(2)
@@ -50,6 +50,11 @@ def page(desk: Desk) -> None:
     ]
     if said_by:
         table(desk, "messages", pd.DataFrame(said_by), title=desk.t("messages"), column_config=_SHARE)
+
+
+def _asked(desk: Desk) -> Failures:
+    with desk.view() as view:
+        return failures_of(view, desk.where, truncated=desk.held.truncated)
 
 
 def _over_time(found: Failures) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from analytics.health import DRIFT_MS, Health, Period, health
 from console import figures
 from console.desk import Desk
 from console.table import chart, table
+from console.waiting import soon
 
 REFRESH_S = 5
 
@@ -19,8 +20,10 @@ def page(desk: Desk) -> None:
 
 
 def _live(desk: Desk) -> None:
-    with desk.board.view() as view:
-        found = health(view, desk.where, desk.since_ns, desk.until_ns)
+    desk = desk.fresh()
+    found = soon(desk, "health", work=lambda: _health(desk))
+    if found is None:
+        return
     _numbers(desk, found)
     left, right = st.columns(2)
     with left:
@@ -49,6 +52,11 @@ def _live(desk: Desk) -> None:
         else:
             formats = {"share": st.column_config.NumberColumn(format="percent")}
             table(desk, "errors", errors, title=desk.t("top_errors"), column_config=formats)
+
+
+def _health(desk: Desk) -> Health:
+    with desk.board.view() as view:
+        return health(view, desk.where, desk.since_ns, desk.until_ns)
 
 
 def _numbers(desk: Desk, found: Health) -> None:

@@ -7,14 +7,16 @@ import streamlit as st
 
 from analytics.points import grid, points
 from analytics.questions.effects import Effect
-from analytics.questions.report import OutcomeReport, analyze, columns_needed
-from analytics.questions.schema import Schema
+from analytics.questions.notes import words_of
+from analytics.questions.of_store import Asked, effects_of
+from analytics.questions.report import OutcomeReport, Report
 from analytics.questions.sentences import adjusted
 from analytics.questions.wording import effect_sentence, recommendation_sentence, sentences
 from console import figures
-from console.address import choose, go
+from console.address import address, choose, go
 from console.desk import Desk
 from console.table import chart, table
+from console.waiting import kept, soon
 
 DOTS = 4_000
 """Dots of the scatter plot: enough to see the shape, few enough to be clicked."""
@@ -28,14 +30,16 @@ FIRST = 4
 def page(desk: Desk) -> None:
     """Draws the page for the outcome and the parameter of the URL."""
     st.header(desk.t("parameters"))
-    whole = Schema.of(desk.held.table.slice(0, 0).to_pandas())
+    whole = desk.schema
     outcomes = [column.name for column in whole.outcomes if column.numeric]
     first, second, third = st.columns(3)
     with first:
         outcome = choose("outcome", desk.t("outcome"), ["audio_drift_ms", *(n for n in outcomes if n != "audio_drift_ms")]) or ""
-    frame = desk.frame(columns_needed(desk.held.table.column_names, [outcome]))
-    with st.spinner(desk.t("analysing")):
-        report = analyze(frame, [outcome], truncated=desk.held.truncated)
+    asked = soon(desk, "effects", outcome, work=lambda: _effects_of(desk, outcome))
+    if asked is None:  # the dots need no analysis
+        _scatter(desk, address().get("parameter", whole.parameters[0].name), outcome)
+        return
+    report = asked.answer
     found = report.outcomes[0]
     if not found.n:
         st.info(desk.t("nothing_with", outcome=outcome))
@@ -47,8 +51,10 @@ def page(desk: Desk) -> None:
         numbers = [column.name for column in whole.parameters if column.numeric and column.name != parameter]
         partner = choose("partner", desk.t("partner"), ["", *numbers], default="") or ""
     _sentences(desk, found)
+    if asked.sampled:
+        st.caption(desk.t("sampled", rows=f"{asked.rows:,}", of=f"{asked.of:,}"))
     for warning in (*report.warnings, *found.warnings):
-        st.caption(f"⚠ {warning}")
+        st.caption(f"⚠ {words_of(warning, desk.language)}")
     effect = next(one for one in found.effects if one.parameter == parameter)
     left, right = st.columns(2)
     with left:
@@ -57,7 +63,8 @@ def page(desk: Desk) -> None:
         if partner:
             _grid(desk, parameter, partner, outcome)
         else:
-            _scatter(desk, found, effect)
+            step = next((one.at for one in found.thresholds if one.parameter == parameter), None)
+            _scatter(desk, parameter, outcome, step)
     table(desk, "effects", _effects(found), title=desk.t("side_by_side"))
     _tradeoff(desk, found)
 
@@ -95,12 +102,20 @@ def _levels(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
     chart(desk, "levels", figures.levels(rows, effect.parameter, f"{found.column.name} ({effect.unit})"), rows, title=title)
 
 
-def _scatter(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
+def _effects_of(desk: Desk, outcome: str) -> Asked[Report]:
     with desk.view() as view:
-        rows, count = points(view, desk.where, [effect.parameter, found.column.name], DOTS)
-    frame = rows.to_pandas()
-    step = next((one.at for one in found.thresholds if one.parameter == effect.parameter), None)
-    figure = figures.scatter(frame, effect.parameter, found.column.name, step)
+        return effects_of(view, desk.where, outcome, truncated=desk.held.truncated)
+
+
+def _dots(desk: Desk, columns: list[str]) -> tuple[pd.DataFrame, int]:
+    with desk.view() as view:
+        rows, count = points(view, desk.where, columns, DOTS)
+    return rows.to_pandas(), count
+
+
+def _scatter(desk: Desk, parameter: str, outcome: str, step: float | None = None) -> None:
+    frame, count = kept(desk, "dots", parameter, outcome, DOTS, work=lambda: _dots(desk, [parameter, outcome]))
+    figure = figures.scatter(frame, parameter, outcome, step)
     event = chart(
         desk, "scatter", figure, frame, title=desk.t("each_request"),
         note="" if len(frame) == count else desk.t("dots", shown=f"{len(frame):,}", all=f"{count:,}"),
@@ -111,9 +126,13 @@ def _scatter(desk: Desk, found: OutcomeReport, effect: Effect) -> None:
 
 
 def _grid(desk: Desk, x: str, y: str, outcome: str) -> None:
-    with desk.view() as view:
-        cells = grid(view, desk.where, x, y, outcome).to_pandas()
+    cells = kept(desk, "grid", x, y, outcome, work=lambda: _cells(desk, x, y, outcome))
     chart(desk, "grid", figures.heatmap(cells, x, y, outcome), cells, title=desk.t("pair", x=x, y=y))
+
+
+def _cells(desk: Desk, x: str, y: str, outcome: str) -> pd.DataFrame:
+    with desk.view() as view:
+        return grid(view, desk.where, x, y, outcome).to_pandas()
 
 
 def _effects(found: OutcomeReport) -> pd.DataFrame:

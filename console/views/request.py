@@ -19,6 +19,7 @@ from console.desk import Desk
 from console.evidence import good_twin, judgement, similar_failures, sync_curve
 from console.links import links
 from console.table import chart, table
+from console.waiting import kept, soon
 from console.widgets import advice_words
 
 NEAR = 8
@@ -36,8 +37,7 @@ def page(desk: Desk) -> None:
     if record is None:
         st.error(desk.t("no_such_request", id=id))
         return
-    with desk.view() as view:
-        usual = baselines(view, record.request)
+    usual = kept(desk, "baselines", id, record.finished, work=lambda: _baselines(desk, record))
     _verdict(desk, record)
     causes(desk, record)
     left, right = st.columns([3, 2])
@@ -61,10 +61,15 @@ def page(desk: Desk) -> None:
         st.json(record.as_dict(), expanded=1)
 
 
+def _baselines(desk: Desk, record: Record) -> list[Baseline]:
+    with desk.view() as view:
+        return baselines(view, record.request)
+
+
 def _newest(desk: Desk) -> None:
     st.caption(desk.t("newest"))
     columns = ["request_id", "started_at", "status", "error_type", "inference_steps", "audio_drift_ms", "latency_s"]
-    found = desk.frame(columns, limit=20)
+    found = kept(desk, "newest", work=lambda: desk.frame(columns, limit=20))
     event = table(desk, "newest", found, on_select="rerun", selection_mode="single-row")
     if event.selection.rows:
         keep("request", found["request_id"].iloc[event.selection.rows[0]])
@@ -101,7 +106,7 @@ def _time_line(desk: Desk, record: Record, usual: list[Baseline]) -> None:
         st.info(desk.t("no_spans"))
         return
     origin = min(span.start_ns for span in record.spans)
-    sentences = {one.stage: one.sentence for one in usual}
+    sentences = {one.stage: one.said(desk.language) for one in usual}
     spans = pd.DataFrame(
         {"name": span.name, "start_ms": (span.start_ns - origin) / 1e6, "ms": span.ms, "status": span.status,
          "usual": sentences.get(span.name, "")} for span in sorted(record.spans, key=lambda one: one.start_ns)
@@ -112,14 +117,14 @@ def _time_line(desk: Desk, record: Record, usual: list[Baseline]) -> None:
     chart(desk, "waterfall", figures.waterfall(spans, events, "ms"), spans, title=title)
     for one in usual:
         if one.verdict in ("slow", "fast"):
-            st.warning(one.sentence, icon=":material/timer:")
+            st.warning(one.said(desk.language), icon=":material/timer:")
     known = [one for one in usual if one.verdict != "too few"]
     if not known:
         st.caption(desk.t("too_few_like_it"))
         return
     rows = [
         {"stage": one.stage, "ms": one.ms, desk.t("usual"): f"{one.low_ms:.0f}–{one.high_ms:.0f}", "n": one.n,
-         "verdict": one.verdict} for one in known
+         desk.t("compared_with_usual"): desk.t("verdict_" + one.verdict.replace(" ", "_"))} for one in known
     ]  # fmt: skip
     table(desk, "baselines", pd.DataFrame(rows))
 
@@ -149,7 +154,10 @@ def _video(desk: Desk, record: Record) -> None:
 def _surrounding(desk: Desk, record: Record) -> None:
     if not record.events:
         return
-    near = around(store().logs, record, NEAR)
+    last = record.events[-1]["event_id"]
+    near = soon(desk, "near", last, work=lambda: around(store().logs, record, NEAR))
+    if near is None:
+        return
     table(desk, "near", near.select(["logged_at", "event_type", "request_id", "error_type", "replica", "process_pid"]).to_pandas())
 
 

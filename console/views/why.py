@@ -8,14 +8,14 @@ import streamlit as st
 from analytics.columns import vocabulary
 from analytics.filters import Filter, FilterError, parse
 from analytics.points import inside, points
-from analytics.questions.contrast import MAX_ROWS, Contrast, contrast
 from analytics.questions.difference import Difference
-from analytics.questions.filtered import columns_of, matching
-from analytics.questions.schema import Schema
+from analytics.questions.notes import words_of
+from analytics.questions.of_store import Contrasted, contrast_of
 from console import figures
 from console.address import address, choose, go, keep
 from console.desk import Desk
 from console.table import chart, export
+from console.waiting import kept, soon
 
 DOTS = 8_000
 SHOWN = 8
@@ -25,7 +25,7 @@ SHOWN = 8
 def page(desk: Desk) -> None:
     """Draws the page for the filter of the bad ones in the URL."""
     st.header(desk.t("why"))
-    whole = Schema.of(desk.held.table.slice(0, 0).to_pandas())
+    whole = desk.schema
     numbers = [column.name for column in (*whole.outcomes, *whole.parameters) if column.numeric]
     first, second = st.columns(2)
     with first:
@@ -43,16 +43,14 @@ def page(desk: Desk) -> None:
     except FilterError as error:
         st.error(f"{desk.t('bad_filter')}\n\n```\n{error}\n```")
         return
-    with st.spinner(desk.t("analysing")):
-        found = _contrast(desk, bad)
-    _explanations(desk, found)
+    found = soon(desk, "contrast", text, work=lambda: _contrast(desk, bad))
+    if found is not None:
+        _explanations(desk, found)
 
 
 def _select(desk: Desk, x: str, y: str) -> None:
     """A box on the scatter plot becomes the filter of the bad ones, so that it can be read, changed and sent on."""
-    with desk.view() as view:
-        rows, count = points(view, desk.where, [x, y], DOTS)
-    frame = rows.to_pandas()
+    frame, count = kept(desk, "dots", x, y, DOTS, work=lambda: _dots(desk, [x, y]))
     note = desk.t("dots", shown=f"{len(frame):,}", all=f"{count:,}")
     figure = figures.scatter(frame, x, y, None).update_layout(dragmode="select", height=260)
     event = chart(desk, "box", figure, frame, note=note, on_select="rerun", selection_mode="box")
@@ -65,18 +63,24 @@ def _select(desk: Desk, x: str, y: str) -> None:
             st.rerun()
 
 
-def _contrast(desk: Desk, bad: Filter) -> Contrast:
+def _dots(desk: Desk, columns: list[str]) -> tuple[pd.DataFrame, int]:
     with desk.view() as view:
-        rows = view.load(desk.where, MAX_ROWS)
-    return contrast(
-        rows.frame, matching(rows.table, bad), filtered=columns_of(bad), truncated=rows.truncated or desk.held.truncated
-    )
+        rows, count = points(view, desk.where, columns, DOTS)
+    return rows.to_pandas(), count
 
 
-def _explanations(desk: Desk, found: Contrast) -> None:
+def _contrast(desk: Desk, bad: Filter) -> Contrasted:
+    with desk.view() as view:
+        return contrast_of(view, desk.where, bad, desk.filled(bad), truncated=desk.held.truncated)
+
+
+def _explanations(desk: Desk, asked: Contrasted) -> None:
+    found = asked.answer
     st.markdown(f"**{found.sentence(desk.language)}**")
-    notes = [desk.t("compared", bad=f"{found.n_in:,}", rest=f"{found.n_out:,}", fields=found.fields)]
-    st.caption("  \n".join([*notes, *(f"⚠ {warning}" for warning in found.warnings)]))
+    notes = [desk.t("compared", bad=f"{asked.bad:,}", rest=f"{asked.rest:,}", fields=found.fields)]
+    if asked.sampled:
+        notes.append(desk.t("sampled", rows=f"{asked.rows:,}", of=f"{asked.of:,}"))
+    st.caption("  \n".join([*notes, *(f"⚠ {words_of(warning, desk.language)}" for warning in found.warnings)]))
     shown = [one for one in found.differences if one.role == "explanation"][:SHOWN]
     for number, one in enumerate(shown):
         with st.container(border=True):

@@ -33,7 +33,7 @@ class Source:
 
 
 def wait_for(condition) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 200
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -75,6 +75,42 @@ def test_a_store_that_fails_later_leaves_the_rows_and_says_why(service: Service)
     source.broken = False
     board.held()
     wait_for(lambda: board.error is None)
+
+
+def test_rows_are_not_taken_again_where_nothing_was_written(service: Service) -> None:
+    service.request(1)
+    source = Source(service)
+    board = Board(source, position=service.store.position, fresh_s=0.0, shares_of_time=0.0)
+    first = board.held()
+    wait_for(lambda: board.held().seen_at > first.seen_at)
+    assert (source.takings, board.held().taken_at) == (1, first.taken_at)
+    service.request(2)
+    wait_for(lambda: board.held().coverage.requests == 2)
+    assert source.takings == 2
+
+
+def test_who_does_not_wait_for_the_first_rows_has_them_at_a_later_look(service: Service) -> None:
+    service.request(1)
+    gate = threading.Event()
+
+    @contextmanager
+    def slow() -> Iterator[Joined]:
+        assert gate.wait(200)
+        with joined(service.store, Range()) as view:
+            yield view
+
+    board = Board(slow)
+    assert board.ready(0.0) is None
+    gate.set()
+    wait_for(lambda: board.ready(0.0) is not None)
+    assert board.held().coverage.requests == 1
+
+
+def test_the_columns_that_hold_something_are_known(service: Service) -> None:
+    service.request(1, inference_steps=25)
+    held = Board(Source(service)).held()
+    assert "inference_steps" in held.filled
+    assert "user_score" not in held.filled
 
 
 def test_a_store_that_never_answered_raises(service: Service) -> None:

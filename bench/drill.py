@@ -72,7 +72,7 @@ def score(staged: Incident, seed: int, *, prefixes: bool = True) -> Scored:
     seconds = time.perf_counter() - started
     place = rank(staged.truths, told.causes, length)
     needed = None
-    if place == 1 and staged.truths:
+    if place == 1 and staged.struck.any():
         needed = int(staged.struck.sum())
         for bad in reversed(PREFIXES if prefixes else ()):
             part = staged.until(bad)

@@ -22,8 +22,10 @@ INPUTS = ("portrait_hash", "audio_hash")
 """What the pictures and sounds themselves add to a stage's time."""
 PULL = 5
 """Requests whose weight the median of all has in that of a group: a group of five is believed half."""
-ENOUGH = 40
+ENOUGH = 15
 """Requests below which no usual time is known."""
+EACH = 5
+"""And so many for each thing that the work is made of."""
 SIGMAS = 1.5
 """Of the usual spread (by the median of absolute residuals) from which a request counts as slow. The residuals of 240 real requests
 had a spread of 0.28 to 0.55 and 5 to 9 % of them beyond: what counts is where these are more frequent than elsewhere."""
@@ -64,6 +66,8 @@ def _residual(rows: Rows, stage: str, usable: Truth) -> Floats | None:
     if known.sum() < ENOUGH:
         return None
     varied = [one for one in work if np.ptp(one[known]) > 0]
+    if known.sum() < EACH * (1 + len(varied)):
+        return None
     design = np.column_stack([np.ones(rows.n), *varied])
     made = np.full(rows.n, np.nan)
     made[known] = _robust(design[known], np.log(time[known]))

@@ -7,7 +7,7 @@ symptom from which the others follow; two faults at once are told apart by their
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,9 +128,13 @@ def _ordered(causes: list[Cause]) -> list[Cause]:
 
 def _stands(cause: Cause) -> bool:
     """Whether a cause is a setting that was used in this way all along, and a matter of degree."""
-    settings = {place.field for place in cause.where} <= {*fields.names("parameter"), "advice", *NATURE}
     new = (cause.since or cause.began) is not None or (cause.origin is not None and cause.origin.since is not None)
-    return bool(cause.where) and settings and not new and cause.symptom.startswith(OF_DEGREE)
+    return bool(cause.where) and _settings(place.field for place in cause.where) and not new and cause.symptom.startswith(OF_DEGREE)
+
+
+def _settings(names: Iterable[str]) -> bool:
+    """Whether these are settings, or the kind of work, and nothing else."""
+    return set(names) <= {*fields.names("parameter"), "advice", *NATURE}
 
 
 def given(rows: Rows, without: Collection[str] = ()) -> Rows:
@@ -166,12 +170,16 @@ def _placed(rows: Rows, bad: Truth, symptom: Symptom, told: Compared, level: flo
         item = group.leader
         q = told.qs[item]
         rate, usual = (float(bad[part].mean()) if part.any() else 0.0 for part in (item.mask, ~item.mask))
-        if q < level and item.enriched and rate >= MORE * usual:
+        # A setting must also have come into use to be no standing matter: of that second proof the first need not be so strict.
+        enough = ALPHA if symptom.code in OF_DEGREE and _settings(part.coded.field for part in item.parts) else level
+        if q < enough and item.enriched and rate >= MORE * usual:
             item, same = _named(item, group.same)
             more = _within(rows, bad, item, ALPHA if item.field == "started_at" else level)
             if more is not None:
                 item = item_of((*item.parts, more), bad, rows.weights, item.tests)
-            yield _cause(rows, bad, symptom, item, (*same, *_alike(item, told, rows)), q)
+            made = _cause(rows, bad, symptom, item, (*same, *_alike(item, told, rows)), q)
+            if q < level or not _stands(made):
+                yield made
 
 
 def _alike(item: Item, told: Compared, rows: Rows) -> Iterator[Item]:

@@ -173,7 +173,7 @@ def _placed(rows: Rows, bad: Truth, symptom: Symptom, told: Compared, level: flo
         # A setting must also have come into use to be no standing matter: of that second proof the first need not be so strict.
         enough = ALPHA if symptom.code in OF_DEGREE and _settings(part.coded.field for part in item.parts) else level
         if q < enough and item.enriched and rate >= MORE * usual:
-            item, same = _named(item, group.same)
+            item, same = _named(item, group.same, rows, bad)
             more = _within(rows, bad, item, ALPHA if item.field == "started_at" else level)
             if more is not None:
                 item = item_of((*item.parts, more), bad, rows.weights, item.tests)
@@ -219,12 +219,30 @@ def _within(rows: Rows, bad: Truth, item: Item, level: float) -> Part | None:
     return None
 
 
-def _named(item: Item, same: list[Item]) -> tuple[Item, tuple[Item, ...]]:
+def _named(item: Item, same: list[Item], rows: Rows, bad: Truth) -> tuple[Item, tuple[Item, ...]]:
     """A setting by itself rather than by the advice that it was given."""
-    setting = next((other for other in same if other.parts[0].coded.role == "parameter" and len(other.parts) == 1), None)
-    if item.field != "advice" or setting is None:
+    if item.field != "advice":
         return item, tuple(same)
-    return setting, (item, *(other for other in same if other is not setting))
+    setting = next((other for other in same if other.parts[0].coded.role == "parameter" and len(other.parts) == 1), None)
+    rest = (item, *(other for other in same if other is not setting))
+    if setting is None and (part := _advised(item.parts[0], rows)) is not None:
+        setting = item_of((part,), bad, rows.weights, item.tests)
+    return (item, tuple(same)) if setting is None else (setting, rest)
+
+
+def _advised(advice: Part, rows: Rows) -> Part | None:
+    """The region of the setting that an advice (`dynamic_scale_low`) is about, None where it is not of that kind."""
+    name, _, side = str(advice.coded.levels[advice.first - 1]).rpartition("_")
+    known = fields.BY_NAME.get(name)
+    coded = next((one for one in code(rows)[0] if one.field == name and one.values is not None), None)
+    if known is None or known.advised is None or coded is None or coded.values is None or side not in ("low", "high"):
+        return None
+    values = coded.values[np.isfinite(coded.values)]
+    outside = values[values < known.advised[0]] if side == "low" else values[values > known.advised[1]]
+    last = len(coded.levels)
+    return (
+        Part(coded, 1, last, -np.inf, float(outside.max())) if side == "low" else Part(coded, 1, last, float(outside.min()), np.inf)
+    )
 
 
 def _cause(rows: Rows, bad: Truth, symptom: Symptom, item: Item, same: tuple[Item, ...], q: float) -> Cause:

@@ -16,6 +16,9 @@ MOST_BAD = 30
 """Struck requests at which the window ends: somebody has complained by then."""
 LEAST_BAD = 12
 REQUESTS = 1_500
+ALL = 0.85
+"""Share of the requests until the complaint that may have the place: where all have it, no rows can tell, and "everywhere alike" is
+right. (Before this was asked, 3 of 40 incidents were such: an old version, before the new one went out.)"""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,11 @@ def _staged(kind: str, random: np.random.Generator) -> Incident:
     inside = np.logical_or.reduce(struck)[: end + 1]
     if any(truth.since is not None and truth.since > frame["started_at"].iloc[int(0.95 * end)] for truth in truths):
         raise Unfit(kind)
-    return Incident(kind, frame.iloc[: end + 1].reset_index(drop=True), inside, tuple(truths))
+    made = frame.iloc[: end + 1].reset_index(drop=True)
+    places = [(name, value) for truth in truths for name, value in truth.where if value is not None]
+    if any((made[name].dropna() == value).mean() > ALL for name, value in places):
+        raise Unfit("nearly every request until the complaint")
+    return Incident(kind, made, inside, tuple(truths))
 
 
 def _half(struck: list[np.ndarray]) -> int:

@@ -27,9 +27,9 @@ ENOUGH = 15
 EACH = 5
 """And so many for each thing that the work is made of."""
 SIGMAS = 1.0
-"""Of the usual spread (by the median of absolute residuals) from which a request counts as slow: a sixth of them does by chance;
-what counts is where these are more frequent than elsewhere. The residuals of 240 real requests had a spread of 0.28 to 0.55; at 1.5 a
-replica that was 1.6 times slower was not found among 191 requests, at 1.0 it was."""
+"""Of the usual spread (by the median of absolute residuals) from which a request counts as slow: a sixth of them does by chance.
+What counts is where these are more frequent than elsewhere. The residuals of 240 real requests had a spread of 0.28 to 0.55; at
+1.5 a replica that was 1.6 times slower was not found among 191 requests, at 1.0 it was."""
 LEAST = float(np.log(1.25))
 """A quarter more than usual, at least."""
 WINDOW = 31

@@ -19,6 +19,7 @@ from console.views import (
     generate,
     overview,
     parameters,
+    recognition,
     request,
     why,
 )
@@ -29,6 +30,7 @@ DRAWN = {
     "why": (partial(draw, why.page), ":material/troubleshoot:"),
     "explain_file": (partial(draw, explain_file.page, needs_rows=False), ":material/upload_file:"),
     "failures": (partial(draw, failures.page), ":material/error:"),
+    "recognition": (partial(draw, recognition.page), ":material/image_search:"),
     "alerts": (partial(draw, alerts.page, needs_rows=False), ":material/notifications:"),
     "request": (partial(draw, request.page), ":material/receipt_long:"),
     "compare": (partial(draw, compare.page), ":material/compare:"),

@@ -186,3 +186,43 @@ def agreement(frame: pd.DataFrame, offset: float | None, x: str, y: str) -> go.F
     if offset is not None:
         figure.add_vline(x=offset, line_color=RED, annotation_text=f"{offset:+.0f} ms")
     return figure
+
+
+def label_mix(frame: pd.DataFrame, stated: str, unsure: str) -> go.Figure:
+    """Bars of `count` by `label`, the most frequent on top; what no label was sure enough for (`low_confidence`) in grey."""
+    sure = frame["count"] - frame["low_confidence"]
+    parts = [
+        go.Bar(y=frame["label"], x=sure, name=stated, orientation="h", marker_color=BLUE),
+        go.Bar(y=frame["label"], x=frame["low_confidence"], name=unsure, orientation="h", marker_color=GREY),
+    ]
+    figure = laid_out(go.Figure(parts), height=90 + 20 * max(6, len(frame)))
+    figure.update_layout(barmode="stack", bargap=0.2)
+    figure.update_yaxes(autorange="reversed", type="category")
+    return figure
+
+
+def score_bins(frame: pd.DataFrame, floor: float, x: str, y: str, note: str) -> go.Figure:
+    """Counts in bins of 0.05 (`from`); what lies below the floor has another colour."""
+    colour = [GREY if low < floor else BLUE for low in frame["from"]]
+    figure = laid_out(go.Figure(go.Bar(x=frame["from"] + 0.025, y=frame["count"], width=0.048, marker_color=colour)), x=x, y=y)
+    figure.add_vline(x=floor, line_dash="dash", line_color=GREY, annotation_text=note, annotation_position="top right")
+    figure.update_xaxes(range=[0, 1])
+    return figure
+
+
+def failures_by_folder(frame: pd.DataFrame, failed: str, pictures: str) -> go.Figure:
+    """The share of failures (`share`) by `folder` and `hour`; a cell without a picture stays empty."""
+    order = list(dict.fromkeys(frame["folder"]))
+    share = frame.pivot(index="folder", columns="hour", values="share").reindex(order)
+    counts = {name: frame.pivot(index="folder", columns="hour", values=name).reindex(order) for name in ("failed", "pictures")}
+    figure = go.Figure(
+        go.Heatmap(
+            x=share.columns, y=share.index, z=share.to_numpy(), zmin=0, zmax=1, colorscale="Cividis", xgap=1, ygap=1,
+            customdata=np.stack([counts["failed"].to_numpy(), counts["pictures"].to_numpy()], axis=-1),
+            colorbar={"title": failed, "tickformat": ".0%"},
+            hovertemplate="%{y}, %{x}: %{z:.0%}<br>%{customdata[0]} / %{customdata[1]} " + pictures + "<extra></extra>",
+        )
+    )  # fmt: skip
+    figure = laid_out(figure, height=120 + 24 * max(3, len(order)))
+    figure.update_yaxes(autorange="reversed", type="category")
+    return figure

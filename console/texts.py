@@ -233,6 +233,25 @@ TEXTS: dict[str, tuple[str, str]] = {
     "alerts_watched": ("What is watched", "监控内容"),
     # similar failures
     "similar": ("Failures like this one", "类似的失败"),
+    # recognition
+    "recognition": ("Recognition", "通用识别"),
+    "no_pictures": (
+        "No picture was recognised in this range. `sonoscope recognize FOLDER` sends some.",
+        "此时间范围内没有识别请求。运行 `sonoscope recognize 目录` 可提交图片。",
+    ),
+    "pictures": ("Pictures", "图片"),
+    "low_confidence": ("Low confidence", "低置信度"),
+    "sure": ("Median confidence", "置信度中位数"),
+    "stated": ("label stated", "给出标签"),
+    "label_mix": ("Labels", "标签分布"),
+    "more_labels": ("{count} rarer labels are not drawn", "另有 {count} 个较少出现的标签未绘出"),
+    "confidence": ("Confidence of the likeliest label", "首选标签的置信度"),
+    "floor": ("default floor", "默认下限"),
+    "folders": ("Folders", "来源目录"),
+    "folders_by_hour": ("Failures by folder and hour", "各目录每小时的失败"),
+    "folders_hint": ("share of the pictures that failed; worst folder on top", "失败图片所占比例，问题最多的目录在最上方"),
+    "more_folders": ("{count} further folders are not drawn", "另有 {count} 个目录未绘出"),
+    "no_folder": ("(none)", "（无）"),
     # capacity
     "capacity": ("Capacity", "容量"),
     "load": ("Load (requests a minute)", "负载（每分钟请求数）"),

@@ -28,6 +28,9 @@ class StageConfig:
     faults_file: Path | None = None
     """A plan of known defects for drills; None: none."""
     cache_bytes: int = 256 * 2**20
+    recognize_floor: float = 0.3
+    recognize_dir: Path | None = None
+    """A ModelScope directory in place of the recogniser's own network."""
     sync_measure: bool = True
     sync_sample: float = 1.0
     audio_limits: AudioLimits = field(default_factory=AudioLimits)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from telemetry.context import RequestContext
+from telemetry.errors import RequestError
 from telemetry.fields import STAGES
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from deployments.models.protocol import Portrait, Speech
 
 LOAD_AUDIO, PREPROCESS_IMAGE, RUN_INFERENCE, ENCODE_VIDEO, MEASURE_SYNC = STAGES
+RECOGNIZE = "recognize"
+"""Name of the deployment: its stages are preprocess_image and run_inference, of a picture of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,26 @@ class StageAnswer:
     product: Any = None
     size: tuple[int, int] = (0, 0)
     """Width and height of a portrait, px."""
+
+
+@dataclass(frozen=True)
+class PictureTask:
+    """A picture to be recognised: the request that it is, its asset id, the size of its file, and what is known of its name."""
+
+    context: RequestContext
+    image_hash: str
+    bytes: int
+    name: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PictureAnswer:
+    """What came of a picture: fields and advice for its row, what the client is told, or the error that ended it."""
+
+    fields: dict[str, Any]
+    advice: tuple[str, ...] = ()
+    told: dict[str, Any] | None = None
+    error: RequestError | None = None
 
 
 @dataclass(frozen=True)

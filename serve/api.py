@@ -21,7 +21,18 @@ from serve.expect import Expectation
 from serve.jobs import JobTable
 from serve.meters import CONTENT_TYPE
 from serve.pipeline import Handle
-from serve.schema import AssetAnswer, ErrorAnswer, GenerateAnswer, JobAnswer, Score, generate_answer, generate_body
+from serve.recognition import Recognition
+from serve.schema import (
+    AssetAnswer,
+    ErrorAnswer,
+    GenerateAnswer,
+    JobAnswer,
+    RecognizeAnswer,
+    Score,
+    generate_answer,
+    generate_body,
+    recognize_body,
+)
 from serve.settings import Settings
 from serve.terms import HEADERS
 from serve.uploads import AssetStore, limited
@@ -44,7 +55,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 
 app = FastAPI(
     title="Sonoscope",
-    description="A portrait and a speech recording in, a talking-head video out; every request leaves one record.",
+    description="A portrait and a speech recording in, a talking-head video out; pictures in, labels out. Every request leaves one "
+    "record.",
     # Our own spans are the trace; FastAPI's would put a second tree beside it.
     telemetry={"tracing": False},
     responses=_ERRORS,
@@ -58,7 +70,7 @@ install_errors(app)
 class Api:
     """Takes requests in; waits for the runner where the client waits."""
 
-    def __init__(self, settings: Settings, runner: Handle):
+    def __init__(self, settings: Settings, runner: Handle, recognize: Handle):
         self._settings = settings
         self._runner = runner
         self._table = JobTable(settings.jobs_url)
@@ -67,6 +79,7 @@ class Api:
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
+        self._recognition = Recognition(settings, self._door, self._assets, telemetry, redactor, recognize)
 
     @app.post(
         "/generate",
@@ -93,6 +106,11 @@ class Api:
             return JSONResponse(generate_answer(row["result"], video_url(row["request_id"])).model_dump())
         error = row["error"]
         raise RequestError(error["type"], error["message"], field=error["field"], hint=error["hint"])
+
+    @app.post("/recognize", openapi_extra={"requestBody": recognize_body()}, responses={200: {"model": RecognizeAnswer}})
+    async def recognize(self, request: Request) -> Response:
+        """Says what is on each picture, in English and Chinese, or that it is not sure. Several pictures: one answer for each."""
+        return await self._recognition.answer(request)
 
     @app.post("/assets", status_code=201)
     async def upload(self, request: Request) -> AssetAnswer:

@@ -14,6 +14,7 @@ from deployments.load_audio import LoadAudio
 from deployments.media.audio import AudioLimits
 from deployments.media.picture import PictureLimits
 from deployments.preprocess import PreprocessImage
+from deployments.recognize import Recognize
 from deployments.sync import MeasureSync
 from serve.api import Api
 from serve.runner import Runner
@@ -21,7 +22,8 @@ from serve.settings import Settings, StageResources
 
 
 def build(settings: Settings | dict[str, Any]) -> Application:
-    """The application: api -> runner -> load_audio, preprocess_image, encode_video -> run_inference, measure_sync.
+    """The application: api -> runner -> load_audio, preprocess_image, encode_video -> run_inference, measure_sync; api ->
+    recognize.
 
     `settings` comes as a dict from the `args` of a Serve config file. Raises pydantic.ValidationError for a bad setting.
     """
@@ -42,7 +44,7 @@ def build(settings: Settings | dict[str, Any]) -> Application:
         node(EncodeVideo, config, inference, resources=stages["encode_video"]),
         node(MeasureSync, config, resources=stages["measure_sync"]),
     )
-    return node(Api, settings, runner)
+    return node(Api, settings, runner, node(Recognize, config, resources=stages["recognize"]))
 
 
 def stage_config(settings: Settings) -> StageConfig:
@@ -57,6 +59,8 @@ def stage_config(settings: Settings) -> StageConfig:
         encoder_timeout_s=settings.encoder_timeout_s,
         faults_file=settings.faults_file,
         cache_bytes=settings.cache_bytes,
+        recognize_floor=settings.recognize_floor,
+        recognize_dir=settings.recognize_dir,
         sync_measure=settings.sync_measure,
         sync_sample=settings.sync_sample,
         audio_limits=AudioLimits(max_s=settings.max_audio_s),

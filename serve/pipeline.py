@@ -106,7 +106,7 @@ async def _inputs(
     """Both input stages side by side; the first failure stops the other."""
 
     async def run(name: str, handle: Handle, *arguments: Any) -> StageAnswer:
-        with _ray_errors(name):
+        with ray_errors(name):
             answer = await handle.remote(context, *arguments)
         on_fields(answer.fields, answer.advice)
         return answer
@@ -123,7 +123,7 @@ async def _render(stages: Stages, context: RequestContext, task: RenderTask, on_
     handle = stages.encode_video.options(stream=True, method_name="render")
     stream = cast(DeploymentResponseGenerator[Any], handle.remote(context, task))
     try:
-        with _ray_errors(RUN_INFERENCE):
+        with ray_errors(RUN_INFERENCE):
             async for message in stream:
                 if isinstance(message, StreamEnd):
                     on_fields(message.fields, ())
@@ -136,7 +136,7 @@ async def _render(stages: Stages, context: RequestContext, task: RenderTask, on_
 async def _measure(stages: Stages, context: RequestContext) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """The measurement's fields. The video is there: a measurement that fails is an outcome, not a failed request."""
     try:
-        with _ray_errors(MEASURE_SYNC):
+        with ray_errors(MEASURE_SYNC):
             answer = await stages.measure_sync.remote(context)
     except RequestError as error:
         if error.type in ("deadline_exceeded", "cancelled"):
@@ -154,7 +154,7 @@ def _corrected(parameters: Mapping[str, Any], audio_s: float) -> tuple[dict[str,
 
 
 @contextlib.contextmanager
-def _ray_errors(stage: str):
+def ray_errors(stage: str):
     """Turns what Ray raises into the table's errors, with the stage where it happened."""
     try:
         yield

@@ -28,6 +28,12 @@ def parse_order(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
 
     `raw` holds form strings or JSON values. Raises RequestError(invalid_parameter) that names field, value and range.
     """
+    labels = parse_labels(raw)
+    return labels | parse_parameters({name: value for name, value in raw.items() if name not in fields.LABELS})
+
+
+def parse_labels(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
+    """The labels that a request gives of itself (`telemetry.fields.LABELS`). Raises RequestError(invalid_parameter)."""
     labels: dict[str, fields.Value] = {}
     for name in raw.keys() & set(fields.LABELS):
         value = _parse(fields.BY_NAME[name], raw[name])
@@ -35,7 +41,7 @@ def parse_order(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
             shown = f"{name} must be at most {LABEL_CHARACTERS} printable characters."
             raise RequestError("invalid_parameter", shown, field=name)
         labels[name] = value
-    return labels | parse_parameters({name: value for name, value in raw.items() if name not in fields.LABELS})
+    return labels
 
 
 def parse_parameters(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
@@ -151,6 +157,21 @@ def generate_body() -> dict[str, Any]:
     }
 
 
+def recognize_body() -> dict[str, Any]:
+    """OpenAPI request body of POST /recognize: files, or asset ids in a form or in JSON."""
+    types = {"bool": "boolean", "str": "string"}
+    labels = {name: fields.BY_NAME[name] for name in fields.LABELS}
+    stated = {name: {"type": types[field.dtype], "description": field.help} for name, field in labels.items()}
+    picture = {"type": "string", "format": "binary", "description": "a picture, or an asset id; repeat it for several"}
+    ids = {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "description": "asset ids"}
+    schemas = {"multipart/form-data": picture, "application/json": ids}
+    content = {
+        kind: {"schema": {"type": "object", "required": ["image"], "properties": {"image": image} | stated}}
+        for kind, image in schemas.items()
+    }
+    return {"required": True, "content": content}
+
+
 class ErrorBody(BaseModel):
     """What went wrong, and the way out."""
 
@@ -205,6 +226,47 @@ class JobAnswer(BaseModel):
     removed_at: str | None = Field(default=None, description="when its result was removed")
     result: GenerateAnswer | None = None
     error: ErrorBody | None = None
+
+
+class Words(BaseModel):
+    """A label in two languages."""
+
+    en: str
+    zh: str
+
+
+class ScoredWords(Words):
+    """A label and how sure its network is, 0 to 1."""
+
+    score: float
+
+
+class PictureResult(BaseModel):
+    """What came of one picture: a label, or none where nobody is sure, or an error."""
+
+    request_id: str
+    trace_id: str
+    status: str = Field(description="ok or error")
+    name: str | None = Field(default=None, description="its file's name; characters that cannot be seen stand as code points")
+    name_differences: list[str] = Field(default_factory=list, description="what was changed to make the name what it looks like")
+    image_hash: str | None = Field(default=None, description="asset id")
+    label: Words | None = Field(default=None, description="what the picture shows; null below the confidence floor")
+    score: float | None = Field(default=None, description="how sure of the label, 0 to 1; null without a label")
+    low_confidence: bool | None = Field(default=None, description="no label was sure enough; top3 holds guesses")
+    top3: list[ScoredWords] = Field(default_factory=list)
+    faces: int | None = None
+    crop_dropped_share: float | None = Field(default=None, description="share of the picture that was not looked at, 0 to 1")
+    picture: dict[str, Any] | None = Field(default=None, description="what the file was: size, format, mode, orientation, alpha")
+    advice: list[str] = Field(default_factory=list, description="low_confidence, crop_dropped, path_invisible_characters")
+    error: ErrorBody | None = None
+
+
+class RecognizeAnswer(BaseModel):
+    """The pictures of a request in the order in which they were sent."""
+
+    request_id: str
+    failed: int = Field(description="how many of the results are errors")
+    results: list[PictureResult]
 
 
 class AssetAnswer(BaseModel):

@@ -60,6 +60,8 @@ def _stages() -> dict[str, StageResources]:
         "run_inference": StageResources(max_ongoing_requests=1),
         "encode_video": StageResources(max_ongoing_requests=8),
         "measure_sync": StageResources(max_ongoing_requests=4),
+        # Its calls wait for their batch: with fewer of them at a time there would be nothing to batch.
+        "recognize": StageResources(max_ongoing_requests=64),
     }
 
 
@@ -118,6 +120,15 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=64 * 2**20, ge=1024, description="size of a request's body")
     max_image_pixels: int = Field(default=40_000_000, ge=4096, description="pixels of a portrait, checked before decoding")
     max_audio_s: float = Field(default=600.0, gt=0, description="length of the speech")
+    recognize_floor: float = Field(default=0.3, ge=0, le=1, description="probability below which no label is stated as a fact")
+    recognize_dir: Path | None = Field(
+        default=None, description="a ModelScope directory of general recognition; empty = EfficientNet-Lite0"
+    )
+    max_pictures: int = Field(default=64, ge=1, le=1000, description="pictures in one request for recognition")
+    max_pictures_waiting: int = Field(default=512, ge=1, description="pictures in recognition at a time; beyond it: overloaded")
+    refuse_invisible_names: bool = Field(
+        default=False, description="refuse pictures whose name holds invisible characters, instead of advising against it"
+    )
     compact_every_s: float = Field(default=60.0, gt=0, description="seconds between two compactions of the journal into Parquet")
     retention_max_age_s: float | None = Field(default=None, gt=0, description="age at which Parquet is deleted; empty = never")
     retention_max_bytes: int | None = Field(default=None, gt=0, description="size beyond which the oldest Parquet is deleted")

@@ -47,7 +47,7 @@ class Terms:
 async def read_terms(request: Request, settings: Settings, owner_hash: str) -> Terms:
     """The terms of a request. Raises RequestError(invalid_parameter) that names the header."""
     return Terms(
-        _deadline(request, settings), _priority(request, settings), _key(request, owner_hash), await _webhook(request, settings)
+        deadline_of(request, settings), _priority(request, settings), _key(request, owner_hash), await _webhook(request, settings)
     )
 
 
@@ -57,7 +57,8 @@ def content_hash(ordered: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _deadline(request: Request, settings: Settings) -> float:
+def deadline_of(request: Request, settings: Settings) -> float:
+    """Wall-clock end, seconds since 1970: X-Deadline-Seconds from now, else the setting's. Raises RequestError(invalid_parameter)."""
     asked = request.headers.get("x-deadline-seconds")
     try:
         seconds = settings.deadline_s if asked is None else float(asked)

@@ -93,8 +93,8 @@ class AssetStore:
         except FileNotFoundError:
             raise RequestError("asset_not_found", f"There is no asset {asset_id}.", field=field) from None
 
-    async def save(self, upload: UploadFile) -> Asset:
-        """Stores an upload. Nothing is left behind when it breaks off."""
+    async def save(self, upload: UploadFile, *, synced: bool = True) -> Asset:
+        """Stores an upload; it is on the disk when this returns, if `synced`. Nothing is left behind when it breaks off."""
         digest, size = hashlib.sha256(), 0
         part = self._folder / f".{secrets.token_hex(8)}.part"
         try:
@@ -104,7 +104,8 @@ class AssetStore:
                     file.write(block)
                     size += len(block)
                 file.flush()
-                os.fsync(file.fileno())
+                if synced:
+                    os.fsync(file.fileno())
             part.replace(self._folder / digest.hexdigest())
         finally:
             part.unlink(missing_ok=True)
@@ -137,6 +138,46 @@ async def read_order(request: Request) -> Order:
     return Order(inputs, sent)
 
 
+async def read_pictures(request: Request, most: int) -> tuple[list[UploadFile | str], dict[str, Any]]:
+    """The pictures of a request (uploads or asset ids) in their order, and what else it says; nothing is stored yet.
+
+    Raises RequestError: unsupported_media, invalid_parameter, too_large.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        rest = await _json_object(request)
+        given = rest.pop("image", [])
+        pictures = given if isinstance(given, list) else [given]
+    elif kind == "multipart/form-data":
+        pictures, rest = await _picture_form(request, most)
+    else:
+        raise RequestError("unsupported_media", f"The content type {kind or '(none)'} is not understood.")
+    if not pictures:
+        raise RequestError("invalid_parameter", "image is missing.", field="image", hint="Send image as a file or an asset id.")
+    if len(pictures) > most:
+        raise RequestError("invalid_parameter", f"{len(pictures)} pictures are too many: at most {most}.", field="image")
+    return pictures, rest
+
+
+async def _picture_form(request: Request, most: int) -> tuple[list[UploadFile | str], dict[str, Any]]:
+    try:
+        form = await request.form(max_files=most, max_fields=64 + most, max_part_size=16_384)
+    except HTTPException as error:
+        raise RequestError("invalid_parameter", f"The form cannot be read: {error.detail}", field="image") from error
+    pictures: list[UploadFile | str] = []
+    rest: dict[str, Any] = {}
+    for key, value in form.multi_items():
+        if key == "image":
+            pictures.append(value)
+        elif isinstance(value, UploadFile):
+            raise RequestError("invalid_parameter", f"{key} is not a file of this request.", field=key)
+        elif key in rest:
+            raise RequestError("invalid_parameter", f"{key} was given twice.", field=key)
+        else:
+            rest[key] = value
+    return pictures, rest
+
+
 async def _form(request: Request) -> dict[str, Any]:
     try:
         form = await request.form(max_files=2, max_fields=64, max_part_size=16_384)
@@ -153,7 +194,8 @@ async def _form(request: Request) -> dict[str, Any]:
     return sent
 
 
-async def _json(request: Request) -> dict[str, Any]:
+async def _json_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises RequestError(invalid_parameter, too_large)."""
     body = await request.body()
     if len(body) > _JSON_BYTES:
         raise RequestError("too_large", "A JSON body holds ids and parameters only, at most 1 MiB.")
@@ -163,12 +205,18 @@ async def _json(request: Request) -> dict[str, Any]:
         json.dumps(sent, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise RequestError("invalid_parameter", "The body is not JSON.") from None
-    prompt = sent.get("prompt") if isinstance(sent, Mapping) else None
+    if not isinstance(sent, dict):
+        raise RequestError("invalid_parameter", "The body is no JSON object.")
+    return sent
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    sent = await _json_object(request)
+    prompt = sent.get("prompt")
     if not isinstance(prompt, Mapping):
         raise RequestError(
             "invalid_parameter", "prompt is missing.", field="prompt", hint='Send {"prompt": {"portrait_image": id, …}}.'
         )
-    assert isinstance(sent, Mapping)
     outside = {key: value for key, value in sent.items() if key != "prompt"}
     if twice := outside.keys() & prompt.keys():
         name = sorted(twice)[0]

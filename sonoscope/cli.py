@@ -134,6 +134,24 @@ def batch(
 
 
 @app.command()
+def recognize(
+    target: Annotated[
+        Path, typer.Argument(metavar="FILE|DIR|MANIFEST", exists=True, help="A picture, a folder, or a .txt with a path a line.")
+    ],
+    experiment: Annotated[str | None, typer.Option(help="Name of the experiment that these pictures are part of.")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Mark the requests as made by a test or a drill.")] = False,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is on pictures, in English and Chinese; their folder is on each record as source_prefix."""
+    from sonoscope.commands import recognize as command
+
+    labels = {"experiment": experiment, "synthetic": synthetic or None}
+    command.recognize(target, labels=labels, url=url, data_dir=data_dir, as_json=as_json)
+
+
+@app.command()
 def record(
     id: Annotated[str, typer.Argument(metavar="ID-OR-VIDEO", help="A request, job or trace id, or a video made here.")],
     data_dir: DataDir = None,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 
-from serve.schema import AssetAnswer, GenerateAnswer, JobAnswer
+from serve.schema import AssetAnswer, GenerateAnswer, JobAnswer, RecognizeAnswer
 from telemetry.errors import ERROR_TYPES, RequestError
 
 _BLOCK = 1 << 20
@@ -99,6 +100,16 @@ class Client:
     def score(self, request_id: str, user_score: int, user_comment: str | None = None) -> None:
         """Leaves a person's judgement (-1, 0, 1) of a request that has ended, by request or job id; the last one counts."""
         self._call("POST", f"/requests/{request_id}/score", json={"user_score": user_score, "user_comment": user_comment})
+
+    def recognize(self, pictures: Sequence[Path], **labels: Any) -> RecognizeAnswer:
+        """Says what is on each picture. One alone that fails raises RequestError; of several, each has its own error in the answer.
+
+        `labels`: source_prefix and others of `telemetry.fields.LABELS`. Raises OSError where a file cannot be read.
+        """
+        data = {name: _form_value(value) for name, value in labels.items() if value is not None}
+        with contextlib.ExitStack() as stack:
+            files = [("image", (path.name, stack.enter_context(path.open("rb")))) for path in pictures]
+            return RecognizeAnswer.model_validate(self._call("POST", "/recognize", files=files, data=data))
 
     def download(self, request_id: str, path: Path) -> int:
         """Fetches a finished video; returns its size in bytes. The file appears whole or not at all."""

@@ -22,7 +22,7 @@ _ROWS = (
     ErrorType("audio_too_short", 422, "Send at least half a second of speech."),
     ErrorType("audio_too_long", 422, "Cut the recording into parts below the limit."),
     ErrorType("audio_silent", 422, "The recording holds no sound; check the microphone or the export."),
-    ErrorType("image_undecodable", 422, "Send the portrait as JPEG, PNG or WebP; check that the file opens."),
+    ErrorType("image_undecodable", 422, "Send the picture as JPEG, PNG or WebP; check that the file opens."),
     ErrorType("image_too_large", 422, "Scale the picture down below the limit."),
     ErrorType("image_blank", 422, "Send a picture that shows something; if the file does, the program that wrote it lost it."),
     ErrorType("face_not_found", 422, "Send a picture with one face, seen from the front, at least 64 px wide."),

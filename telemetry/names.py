@@ -42,6 +42,21 @@ def marked(name: str) -> str:
     return "".join(f"‹U+{ord(one):04X}›" if unicodedata.category(one) in ("Cf", "Cc") else one for one in name)
 
 
+def differences(name: str) -> list[str]:
+    """What makes a name other than it looks, at most MAX_KEYS of it: `U+200B ZERO WIDTH SPACE at 3`, `U+FF41 … at 0, stands for a`.
+
+    Positions are those of characters, from 0. The first kind is removed by normalising, the second replaced (NFKC).
+    """
+    found: list[str] = []
+    for place, one in enumerate(name):
+        about = f"U+{ord(one):04X} {unicodedata.name(one, '(no name)')} at {place}"
+        if unicodedata.category(one) in ("Cf", "Cc", "Cs"):
+            found.append(about)
+        elif (plain := unicodedata.normalize("NFKC", one)) != one:
+            found.append(f"{about}, stands for {plain}")
+    return found[:MAX_KEYS]
+
+
 def search_keys(name: str, synonyms: Synonyms | None = None) -> list[str]:
     """The keys of a file name (with or without a folder and an ending), sorted; empty where it holds no letter and no digit.
 

@@ -83,7 +83,7 @@ def decode_picture(path: Path, limits: PictureLimits | None = None) -> DecodedPi
 
 def _answer(ending: Ending, limits: PictureLimits) -> dict[str, Any]:
     if ending.out_of_memory:
-        raise _error("image_too_large", "The picture needs more memory than a portrait may take.")
+        raise _error("image_too_large", "The picture needs more memory than one may take.")
     if ending.error is not None:
         raise _error(*ending.error)
     if ending.timed_out or ending.status == -int(signal.SIGXCPU):

@@ -6,6 +6,7 @@ picture, `classify` runs the classifier over many of them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,13 +75,17 @@ class Recognition:
 
 
 class Recogniser:
-    """Detector and classifier together. One thread at a time for each of its two methods: networks keep state while they run."""
+    """Detector and classifier together.
+
+    `prepare` may be called from any thread: each has a detector of its own (10 MB), which keeps state while it runs. `classify`
+    takes one thread at a time.
+    """
 
     def __init__(self, classifier: Classifier, *, floor: float = FLOOR) -> None:
         self.classifier = classifier
         self.floor = floor
         self._worn = frozenset(label.index for label in classifier.labels if label.worn)
-        self._faces = FaceMesh()
+        self._threads = threading.local()
 
     def prepare(self, picture: Pixels) -> Prepared:
         """Looks for faces and cuts out the classifier's view of a picture (h, w, 3) RGB.
@@ -96,9 +101,12 @@ class Recogniser:
 
     def _look_for_faces(self, picture: Pixels) -> tuple[int, float | None]:
         """How many faces surely are there, and the score of the largest where it makes the picture a portrait."""
+        if not hasattr(self._threads, "faces"):
+            self._threads.faces = FaceMesh()
+        faces: FaceMesh = self._threads.faces
         found, portrait = 0, None
-        for face in self._faces.glance(picture):
-            sure = self._faces.fit(picture, face)[1]
+        for face in faces.glance(picture):
+            sure = faces.fit(picture, face)[1]
             if sure < SURE_FACE:
                 continue
             found += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from deployments.models.recogniser_labels import imagenet_labels
+from deployments.models.recogniser_labels import Label, imagenet_labels
 from deployments.models.recogniser_protocol import Frame, Logits, ModelMismatch, Pixels
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class EfficientNetLite:
 
     def __init__(self, cache: Path, *, threads: int = 1) -> None:
         """Loads the network, building it first where `cache` does not hold it. Raises ModelMismatch for other weights."""
-        self.labels = imagenet_labels()
+        self.labels: Sequence[Label] = imagenet_labels()
         self._session = session(graph_file(cache), threads)
 
     def logits(self, pixels: Pixels) -> Logits:

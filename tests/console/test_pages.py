@@ -18,9 +18,10 @@ from telemetry.errors import RequestError
 from tests.analytics.conftest import SECOND, START, Service
 from tests.analytics.questions.test_arms import replayed
 from tests.planted_incidents import incident
+from tests.planted_pictures import recognised_rows
 
 PAGES = (
-    "overview", "parameters", "why", "failures", "request", "compare", "experiments", "capacity", "explain_file", "generate",
+    "overview", "parameters", "why", "failures", "recognition", "request", "compare", "experiments", "capacity", "explain_file", "generate",
     "alerts",
 )  # fmt: skip
 NEEDS_ROWS = PAGES[:-3]
@@ -213,6 +214,24 @@ def test_an_experiment_says_what_its_change_causes(language: str, cause: str, re
 
 def test_a_range_without_experiments_says_how_to_make_one(small: LocalStore) -> None:
     assert "sonoscope replay" in words(run("experiments"))
+
+
+@pytest.fixture
+def with_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of 400 pictures of three folders, of which one fails."""
+    path = tmp_path / "rows.parquet"
+    recognised_rows(400).to_parquet(path)
+    monkeypatch.setenv("SONOSCOPE_ROWS", str(path))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_recognition_is_drawn_with_its_worst_folder_on_top(language: str, with_pictures: None) -> None:
+    app = run("recognition", lang=language)
+    assert not app.error
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown[TEXTS["pictures"][language == "zh"]] == "400"
+    assert app.dataframe[0].value["folder"].iloc[0] == "uploads/b"
+    assert len(app.get("plotly_chart")) == 3
 
 
 def test_why_these_names_the_bad_host_first(with_a_bad_host: None) -> None:

@@ -6,7 +6,7 @@ import json
 
 from tests.corpus.cases import VIDEO, Case, case
 
-_NAMES = {
+NAMES = {
     "zero-width characters": "bai\u200bling\u200d\ufeff.png",
     "right-to-left override": "por\u202egnp.trait",
     "Hebrew": "דיוקן.png",
@@ -35,7 +35,7 @@ def request_cases() -> list[Case]:
     """About thirty-five."""
     named = [
         case(f"name: {what}", VIDEO, portrait_name=name.encode(), audio_name=name.encode() + b".wav", parameters={"seed": str(k)})
-        for k, (what, name) in enumerate(_NAMES.items())
+        for k, (what, name) in enumerate(NAMES.items())
     ]
     named.append(case("name: bytes that are no UTF-8", VIDEO, portrait_name=b"\xff\xfe\xc3(.png"))
     named.append(case("name: empty", VIDEO, "invalid_parameter", audio_name=b""))

@@ -50,7 +50,7 @@ def test_the_same_build_makes_the_application(tmp_path: Path) -> None:
         built = build_app(build(given), name="sonoscope")
         names.append({deployment.name for deployment in built.deployments})
     stages = {"load_audio", "preprocess_image", "run_inference", "encode_video", "measure_sync"}
-    assert names[0] == names[1] == stages | {"api", "runner"}
+    assert names[0] == names[1] == stages | {"api", "runner", "recognize"}
 
 
 def test_a_stage_that_may_scale_gets_an_autoscaling_config(tmp_path: Path) -> None:

@@ -66,12 +66,15 @@ class JobTable:
         """As `add_asset`, for (asset id, name, bytes, keys) of many, without waiting for the disk: a power cut may lose them."""
         made = {id: {"asset_id": id, "name": name, "bytes": size, "search_keys": list(keys)} for id, name, size, keys in assets}
         known = sa.select(ASSETS.c.asset_id).where(ASSETS.c.owner_hash == owner_hash, ASSETS.c.asset_id.in_(made))
-        with self._unsynced.begin() as connection:
-            for id in connection.execute(known).scalars():
-                made.pop(id, None)
-            if made:
-                rest = {"owner_hash": owner_hash, "created": time.time()}
-                connection.execute(ASSETS.insert(), [row | rest for row in made.values()])
+        rest = {"owner_hash": owner_hash, "created": time.time()}
+        try:
+            with self._unsynced.begin() as connection:
+                old = set(connection.execute(known).scalars())
+                if new := [row | rest for id, row in made.items() if id not in old]:
+                    connection.execute(ASSETS.insert(), new)
+        except IntegrityError:  # one of them came twice at the same moment
+            for id, name, size, keys in assets:
+                self.add_asset(id, owner_hash, name, size, keys)
 
     def find_assets(self, query: str, synonyms: Synonyms | None = None) -> list[Row]:
         """The uploads whose name `query` finds (letters, pinyin, synonyms, one letter off), newest first."""

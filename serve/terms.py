@@ -58,7 +58,7 @@ def content_hash(ordered: Mapping[str, Any], given: Mapping[str, Any]) -> str:
 
 
 def deadline_of(request: Request, settings: Settings) -> float:
-    """Wall-clock end, seconds since 1970: X-Deadline-Seconds from now, else the setting's. Raises RequestError(invalid_parameter)."""
+    """Seconds since 1970: X-Deadline-Seconds from now, else the setting's. Raises RequestError(invalid_parameter)."""
     asked = request.headers.get("x-deadline-seconds")
     try:
         seconds = settings.deadline_s if asked is None else float(asked)

@@ -99,7 +99,7 @@ class Admission:
     async def repeat(self, request: Request, row: jobs.Row) -> str:
         """A new job with the order of an ended one, by hand. Raises RequestError as `accept` does."""
         started_ns = time.time_ns()
-        values: dict[str, Any] = {**self._identity(request), **_ordered(row["values"]), "replay_of": row["request_id"]}
+        values: dict[str, Any] = {**self.identity(request, "generate"), **_ordered(row["values"]), "replay_of": row["request_id"]}
         context = RequestContext(request.state.request_id, request.state.traceparent, identity=values)
         try:
             terms = await read_terms(request, self._settings, values["owner_hash"] or "")
@@ -109,7 +109,7 @@ class Admission:
             terms = replace(terms, idempotency_key=None, webhook_url=terms.webhook_url or row["webhook_url"])
             return await self._store(request, context, values, terms, row["content_hash"])
         except RequestError as error:
-            self._refuse(request, context, values, started_ns, error)
+            self.refuse(request, context, values, started_ns, error)
             raise
 
     async def _store(

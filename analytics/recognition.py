@@ -13,6 +13,7 @@ LABELS = 20
 """Labels that are told apart; a longer list is a table to export, not a picture."""
 FOLDERS = 30
 """Folders of the heat map: those with the most failures, then with the most pictures."""
+HOUR_NS = 3_600 * 10**9
 _COLUMNS = ("operation", "started_at", "status", "top1_label", "top1_score", "low_confidence", "source_prefix", "error_type")
 _RECOGNISED = "operation = 'recognize'"
 _KNOWN = f"{_RECOGNISED} AND top1_score IS NOT NULL"
@@ -77,7 +78,7 @@ def _folders(view: Joined) -> pa.Table:
         f"""WITH named AS (SELECT *, coalesce(source_prefix, '') AS folder FROM chosen WHERE {_RECOGNISED}),
             worst AS (SELECT folder, count(*) FILTER (status != 'ok') AS bad, count(*) AS every FROM named
                       GROUP BY folder ORDER BY bad DESC, every DESC, folder LIMIT {FOLDERS})
-            SELECT folder, time_bucket(INTERVAL 1 HOUR, started_at::TIMESTAMP) AS hour, count(*) AS pictures,
+            SELECT folder, make_timestamp_ns(epoch_ns(started_at) // {HOUR_NS} * {HOUR_NS}) AS hour, count(*) AS pictures,
                    count(*) FILTER (status != 'ok') AS failed, failed / pictures AS share,
                    count(*) FILTER (low_confidence) AS low_confidence
             FROM named JOIN worst USING (folder) GROUP BY folder, hour ORDER BY any_value(bad) DESC, folder, hour"""

@@ -21,8 +21,8 @@ from tests.planted_incidents import incident
 from tests.planted_pictures import recognised_rows
 
 PAGES = (
-    "overview", "parameters", "why", "failures", "recognition", "request", "compare", "experiments", "capacity", "explain_file", "generate",
-    "alerts",
+    "overview", "parameters", "why", "failures", "recognition", "request", "compare", "experiments", "capacity", "explain_file",
+    "generate", "alerts",
 )  # fmt: skip
 NEEDS_ROWS = PAGES[:-3]
 

@@ -22,6 +22,7 @@ from analytics.record import Record, load
 from analytics.stores.local import LocalStore
 from sonoscope.client import Client
 from sonoscope.run import Run, marked_processes, read_run
+from tests.servers.mail import PASSWORD, USER, MailServer
 
 MEDIA = Path(__file__).parents[2] / "sonoscope" / "media"
 PORTRAIT = MEDIA / "portrait_astronaut.png"
@@ -137,17 +138,40 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
+ALERTS = """
+every: 10s
+sinks:
+  operators: {{kind: email, host: 127.0.0.1, port: {port}, ca_file: {ca_file}, username: {user}, password: {{env: MAIL_PASSWORD}},
+              from: sonoscope@example.org, to: [operators@example.org]}}
+alerts:
+- {{id: same_error, where: 'status = "error"', among: 'department = "story"', condition: {{kind: repeated}}, sinks: [operators]}}
+"""
+"""What the service of the tests watches: one department, so that no other test sends mail."""
+
+
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    """Where the alerts of `service` go."""
+    server = MailServer(tmp_path_factory.mktemp("mail"), "starttls")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, mail_server: MailServer) -> Iterator[Service]:
     """`sonoscope up -d` on free ports in a folder of its own; `down` at the end leaves no process."""
     data_dir = tmp_path_factory.mktemp("service")
     (data_dir / "faults.yaml").write_text("[]")
+    (data_dir / "alerts.yaml").write_text(ALERTS.format(port=mail_server.port, ca_file=mail_server.ca_file, user=USER))
     env = {
         "SONOSCOPE_PORT": "0",
         "SONOSCOPE_DASHBOARD": "false",
         "SONOSCOPE_CONSOLE": "false",
         "SONOSCOPE_MAX_UPLOAD_BYTES": str(8 * 2**20),
         "SONOSCOPE_FAULTS_FILE": str(data_dir / "faults.yaml"),
+        "SONOSCOPE_ALERTS_FILE": str(data_dir / "alerts.yaml"),
+        "MAIL_PASSWORD": PASSWORD,
         "SONOSCOPE_WEBHOOK_ALLOW_PRIVATE": "true",
         "SONOSCOPE_JOB_LEASE_S": "6",
     }

@@ -124,7 +124,7 @@ def _time_line(desk: Desk, record: Record, usual: list[Baseline]) -> None:
         return
     rows = [
         {"stage": one.stage, "ms": one.ms, desk.t("usual"): f"{one.low_ms:.0f}–{one.high_ms:.0f}", "n": one.n,
-         desk.t("compared_with_usual"): desk.t("verdict_" + one.verdict.replace(" ", "_"))} for one in known
+         desk.t("compared_with_usual"): desk.t(f"verdict_{one.verdict}")} for one in known
     ]  # fmt: skip
     table(desk, "baselines", pd.DataFrame(rows))
 

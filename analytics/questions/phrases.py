@@ -102,19 +102,19 @@ PHRASES: dict[str, dict[Language, str]] = {
     "agreement": {
         "en": "Of a video that people call bad and one that they call good, {measure} is greater for the bad one in {share} of "
         "the pairs ({interval}; n = {n}: {bad} bad, {good} good; {unmeasured} judged without {measure}).",
-        "zh": "任取一个被评为差的视频与一个被评为好的视频,差者的 {measure} 更大的比例为 {share}"
-        "({interval};n = {n}:差 {bad},好 {good};另有 {unmeasured} 个已评价但无 {measure})。",
+        "zh": "任取一个被评为差的视频与一个被评为好的视频，差者的 {measure} 更大的比例为 {share}"
+        "（{interval}；n = {n}：差 {bad}，好 {good}；另有 {unmeasured} 个已评价但无 {measure}）。",
     },
     "agreement_chance": {
         "en": "That {measure} goes with what people say is not shown: it is greater for the bad one of a bad and a good video in "
         "{share} of the pairs ({interval}; n = {n}: {bad} bad, {good} good; {unmeasured} judged without {measure}).",
-        "zh": "未显示 {measure} 与人的评价一致:在一差一好的视频对中,差者更大的比例为 {share}"
-        "({interval};n = {n}:差 {bad},好 {good};另有 {unmeasured} 个已评价但无 {measure})。",
+        "zh": "未显示 {measure} 与人的评价一致：在一差一好的视频对中，差者更大的比例为 {share}"
+        "（{interval}；n = {n}：差 {bad}，好 {good}；另有 {unmeasured} 个已评价但无 {measure}）。",
     },
     "agreement_few": {
         "en": "Too few judged videos to set {measure} against what people say: {bad} bad and {good} good have it, {fewest} of each "
         "are needed (n = {n}).",
-        "zh": "已评价的视频太少,无法比较 {measure} 与人的评价:有该值的差 {bad} 个、好 {good} 个,各需 {fewest} 个(n = {n})。",
+        "zh": "已评价的视频太少，无法比较 {measure} 与人的评价：有该值的差 {bad} 个、好 {good} 个，各需 {fewest} 个（n = {n}）。",
     },
     "replicas": {
         "en": "{load} requests a minute need {replicas} replicas to end {quantile} of them within {target} "

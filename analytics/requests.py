@@ -209,17 +209,20 @@ def load(
 
 @contextmanager
 def from_file(path: Path, range: Range | None = None) -> Iterator[Joined]:
-    """Request rows of a Parquet or CSV file; columns that it lacks are null. Raises duckdb.Error where it cannot be read."""
+    """Request rows of a Parquet or CSV file, and as `given` the file as it is; columns that it lacks are null.
+
+    Raises duckdb.Error where it cannot be read.
+    """
     bounds = in_range("started_at", range or Range())
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        escaped = str(path).replace("'", "''")
-        given = f"read_parquet('{escaped}')"  # read column by column, as they are asked for
         if path.suffix == ".csv":
             connection.execute("CREATE TEMP TABLE given AS SELECT * FROM read_csv(?, header = true)", [str(path)])
-            given = "given"
-        columns = connection.sql(f"SELECT * FROM {given}").columns
-        connection.execute(f"CREATE VIEW requests AS SELECT * FROM (SELECT {every_column(columns)} FROM {given}) WHERE {bounds}")
+        else:  # read column by column, as they are asked for
+            escaped = str(path).replace("'", "''")
+            connection.execute(f"CREATE TEMP VIEW given AS SELECT * FROM read_parquet('{escaped}')")
+        columns = connection.sql("SELECT * FROM given").columns
+        connection.execute(f"CREATE VIEW requests AS SELECT * FROM (SELECT {every_column(columns)} FROM given) WHERE {bounds}")
         yield Joined(connection, truncated=False)
 
 

@@ -139,8 +139,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cancelled": ("Cancelled.", "已取消。"),
     "done": ("The video is there.", "视频已生成。"),
     "open_record": ("Open its record", "打开记录"),
-    "advice_low": ("{name} = {value} is low: {low} to {high} is advised.", "{name} = {value} 偏低：建议 {low} 到 {high}。"),
-    "advice_high": ("{name} = {value} is high: {low} to {high} is advised.", "{name} = {value} 偏高：建议 {low} 到 {high}。"),
+    "advised_range": ("{low} to {high}", "{low} 到 {high}"),
+    "advice_low": ("{name} = {value} is low: {advised} is advised.", "{name} = {value} 偏低：建议 {advised}。"),
+    "advice_high": ("{name} = {value} is high: {advised} is advised.", "{name} = {value} 偏高：建议 {advised}。"),
     # parameters
     "parameters": ("Parameters × quality", "参数与质量"),
     "outcome": ("Outcome", "结果"),

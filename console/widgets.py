@@ -40,6 +40,7 @@ def advice_words(code: str, values: Mapping[str, Any], desk: Desk) -> str:
     name, _, side = code.rpartition("_")
     field = fields.BY_NAME.get(name)
     if side in ("low", "high") and field is not None and field.advised is not None:
-        low, high = field.advised
-        return desk.t(f"advice_{side}", name=name, value=values.get(name), low=f"{low:g}", high=f"{high:g}")
+        low, high = (f"{bound:g}" for bound in field.advised)
+        advised = low if low == high else desk.t("advised_range", low=low, high=high)
+        return desk.t(f"advice_{side}", name=name, value=values.get(name), advised=advised)
     return text(f"advice_{code}", desk.language, or_else=code)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from telemetry.sqlite import transaction
 
 NAME = "alerts.db"
 LEASE_S = 60.0
@@ -73,16 +75,9 @@ class Ledger:
         """Lets the file go."""
         self._connection.close()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """All or nothing of what is written inside; other writers wait."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        return transaction(self._connection)
 
     def known(self) -> dict[tuple[str, str], Known]:
         """Every incident that is pending or fires."""

@@ -10,13 +10,14 @@ import contextlib
 import sqlite3
 import threading
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
 from telemetry.segments import Kind
+from telemetry.sqlite import transaction
 
 NAME = "checkpoints.db"
 _TABLES = """
@@ -81,7 +82,7 @@ class Checkpoints:
     def write(self, kind: Kind, segments: Mapping[str, tuple[Ranges, bool]], counts: Mapping[str, int]) -> None:
         """Replaces what is known of these segments and adds to the counters, as one."""
         rows = [(name, kind, orjson.dumps(ranges.spans), int(done)) for name, (ranges, done) in segments.items()]
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany("INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?)", rows)
             self._connection.executemany(
                 "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
@@ -90,22 +91,12 @@ class Checkpoints:
 
     def forget(self, names: Iterable[str]) -> None:
         """Forgets segments whose files are gone; their names never come back."""
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in names])
 
     def close(self) -> None:
         """Lets the file go."""
         self._connection.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
 
 class Delivered:

@@ -15,8 +15,11 @@ KINDS = ("replica", "runner", "controller", "service", "everything")
 """A stage's replica; the runner; Serve's controller; the process that holds Ray and Serve; every process, the supervisor too."""
 
 
-def kill(kind: str, run: Run, draw: random.Random, within_s: float = 30.0) -> str | None:
-    """Kills one victim with SIGKILL; returns what it was, None where there was none for so long."""
+def kill(kind: str, run: Run, draw: random.Random, within_s: float = 180.0) -> str | None:
+    """Kills one victim with SIGKILL; returns what it was, None where there was none for so long.
+
+    After a kill of the service its replicas take tens of seconds to come back, on a busy machine minutes.
+    """
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         found = _find(kind, run, draw)

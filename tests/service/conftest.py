@@ -11,7 +11,7 @@ import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -23,6 +23,10 @@ from analytics.stores.local import LocalStore
 from sonoscope.client import Client
 from sonoscope.run import Run, marked_processes, read_run
 from tests.servers.mail import PASSWORD, USER, MailServer
+from tests.service.browsing import CHROMIUM, FLAGS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 MEDIA = Path(__file__).parents[2] / "sonoscope" / "media"
 PORTRAIT = MEDIA / "portrait_astronaut.png"
@@ -189,6 +193,25 @@ def service(tmp_path_factory: pytest.TempPathFactory, mail_server: MailServer) -
         yield Service(run, data_dir)
     finally:
         sonoscope(data_dir, "down")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window; no longer than a module, for playwright's event loop is in the way of those of other tests."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` brings playwright")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A window of somebody who was never here."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
-import shutil
-import socket
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
-from serve.settings import Settings
-from sonoscope.console import command, environment
 from tests.analytics.conftest import SECOND, START
 from tests.analytics.conftest import Service as Writer
+from tests.service.browsing import CHROMIUM, console, requests_shown, settled, until
 from tests.service.conftest import PORTRAIT, SPEECH, Service
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+Looking = Callable[[Path, str], AbstractContextManager[str]]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.service,
@@ -34,67 +33,41 @@ pytestmark = [
 ]
 
 
-@contextmanager
-def console(data_dir: Path, service_url: str) -> Iterator[str]:
-    """The console's address, started with the command line and the environment that `up` gives it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        settings = Settings(data_dir=data_dir, console_port=free.getsockname()[1])
-    env = {**os.environ, **environment(settings, service_url), "SONOSCOPE_DATA_DIR": str(data_dir)}
-    log = (data_dir / "console.log").open("wb")
-    with log, subprocess.Popen(command(settings), env=env, stdout=log, stderr=log) as process:
-        try:
-            url = f"http://127.0.0.1:{settings.console_port}"
-            until(lambda: answers(f"{url}/_stcore/health"), 60, "the console does not start")
-            yield url
-        finally:
-            process.terminate()
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.TransportError:
-        return False
-
-
-def until(true: Callable[[], bool], seconds: float, why: str) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, why
-        time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `dev` brings playwright")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield opened
-        opened.close()
+@pytest.fixture(params=["local", pytest.param("elasticsearch", marks=pytest.mark.server)])
+def logs(request: pytest.FixtureRequest) -> str:
+    """Where the console reads events from."""
+    return request.param
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
-    yield context.new_page()
-    context.close()
+def looking(logs: str, request: pytest.FixtureRequest) -> Looking:
+    """Opens a console over a data folder: on its journal, or on an Elasticsearch that a forwarder ships the journal to."""
+    if logs == "local":
+        return console
+    server, index = request.getfixturevalue("elasticsearch"), request.getfixturevalue("index")
+    return partial(beside_a_forwarder, elasticsearch_url=server.url, elasticsearch_index=index)
 
 
-def settled(page: Page) -> None:
-    """Waits until the run of the page is over."""
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
+@contextmanager
+def beside_a_forwarder(data_dir: Path, service_url: str, *, elasticsearch_url: str, elasticsearch_index: str) -> Iterator[str]:
+    env = {
+        **os.environ, "SONOSCOPE_DATA_DIR": str(data_dir), "SONOSCOPE_CONFIG": str(data_dir / "none.toml"),
+        "ELASTICSEARCH_URL": elasticsearch_url, "SONOSCOPE_ELASTICSEARCH_INDEX": elasticsearch_index,
+    }  # fmt: skip
+    with (data_dir / "forwarder.log").open("wb") as log:
+        forwarder = subprocess.Popen([sys.executable, "-m", "sonoscope", "forward"], env=env, stdout=log, stderr=log)
+        try:
+            with console(
+                data_dir, service_url, elasticsearch_url=elasticsearch_url, elasticsearch_index=elasticsearch_index
+            ) as url:
+                yield url
+        finally:
+            forwarder.terminate()
+            forwarder.wait(30)
 
 
-def requests_shown(page: Page) -> Locator:
-    """The number on the overview."""
-    return page.get_by_test_id("stMetric").filter(has_text="Requests").get_by_test_id("stMetricValue")
-
-
-@pytest.mark.service
-def test_from_the_upload_to_the_judgement(service: Service, page: Page, browser: Browser) -> None:
-    with console(service.data_dir, service.url) as url:
+def test_from_the_upload_to_the_judgement(service: Service, looking: Looking, page: Page, browser: Browser) -> None:
+    with looking(service.data_dir, service.url) as url:
         request_id = generate(page, url)
         found_by_a_filter(page, url, request_id)
         page.goto(f"{url}/request?request={request_id}")
@@ -185,8 +158,8 @@ def written(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_box_around_the_bad_requests_says_what_differs_in_them(written: Path, page: Page) -> None:
-    with console(written, "http://127.0.0.1:9") as url:
+def test_a_box_around_the_bad_requests_says_what_differs_in_them(written: Path, looking: Looking, page: Page) -> None:
+    with looking(written, "http://127.0.0.1:9") as url:
         page.goto(f"{url}/why?since=all")
         plot = page.locator(".js-plotly-plot .draglayer .nsewdrag").first
         plot.wait_for()
@@ -204,3 +177,48 @@ def test_a_box_around_the_bad_requests_says_what_differs_in_them(written: Path, 
         page.get_by_test_id("stVerticalBlock").get_by_role("button", name="…").first.click()
         page.wait_for_url("**/request?*request=request-*")
         page.get_by_text("business_output").or_(page.get_by_text("audio_offset_ms")).first.wait_for()
+
+
+def test_without_a_mouse_one_comes_from_the_overview_to_a_request_and_sees_where_one_is(written: Path, page: Page) -> None:
+    with console(written, "http://127.0.0.1:9") as url:
+        page.goto(f"{url}/?since=all")
+        requests_shown(page).get_by_text("60", exact=True).wait_for()
+        walk(page, lambda: focused(page, "label") == "Filter")
+        assert framed(page)
+        page.keyboard.type("inference_steps > 39")
+        page.keyboard.press("Enter")
+        requests_shown(page).get_by_text("20", exact=True).wait_for()
+        walk(page, lambda: focused(page, "href").endswith("/request"))
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/request?*filter=*")
+        page.get_by_role("textbox", name="Request, job or trace id").wait_for()
+        settled(page)
+        walk(page, lambda: focused(page, "label") == "Request, job or trace id")
+        page.keyboard.type("request-0003")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="What happened").wait_for()
+
+
+def framed(page: Page) -> bool:
+    """True where all four sides of what holds the focus are drawn in the colour of the focus: a box around it may cut them off."""
+    box = page.evaluate("(({x, y, width, height}) => [x, y, width, height])(document.activeElement.getBoundingClientRect())")
+    x, y, width, height = map(int, box)
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").crop((x - 4, y - 4, x + width + 4, y + height + 4))
+    blue = np.abs(np.asarray(shot, int) - (0x00, 0x72, 0xB2)).max(axis=2) < 16
+    sides = blue[:9].mean(axis=1), blue[-9:].mean(axis=1), blue[:, :9].mean(axis=0), blue[:, -9:].mean(axis=0)
+    return all(side.max() > 0.6 for side in sides)
+
+
+def focused(page: Page, what: str) -> str:
+    """The label, or the link, of what holds the focus."""
+    script = {"label": "document.activeElement.getAttribute('aria-label')", "href": "document.activeElement.getAttribute('href')"}
+    return page.evaluate(script[what]) or ""
+
+
+def walk(page: Page, there: Callable[[], bool], steps: int = 80) -> None:
+    """Presses Tab until it is there."""
+    for _ in range(steps):
+        page.keyboard.press("Tab")
+        if there():
+            return
+    raise AssertionError("Tab does not come to it")

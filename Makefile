@@ -42,7 +42,7 @@ down: install ## stop it
 	$(BIN)/sonoscope down
 
 test: install ## every test whose servers are there
-	$(BIN)/python -m pytest -ra $(ARGS)
+	$(BIN)/python -m pytest -ra -n 2 --dist loadgroup $(ARGS)
 
 check: install ## lint, format and types
 	$(BIN)/ruff check .

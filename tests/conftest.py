@@ -14,6 +14,19 @@ from tests.servers.fetch import ELASTICSEARCH, collector_binary, elasticsearch_h
 from tests.servers.postgres import Postgres, postgres_bin
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a server runs in one process, the rest file by file: `make test` has two processes, and of each server one."""
+    for item in items:
+        given: tuple[str, ...] = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("service"):
+            group = "service"
+        elif item.get_closest_marker("server") or "elasticsearch" in given or "postgres" in given:
+            group = "servers"
+        else:
+            group = item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def want_elasticsearch(version: str = DEFAULT) -> None:
     """Skips the test where this version cannot be started."""
     if not elasticsearch_home(version).exists():

@@ -14,6 +14,7 @@ from tests.servers.fetch import ELASTICSEARCH, collector_binary, elasticsearch_h
 from tests.servers.postgres import Postgres, postgres_bin
 
 
+@pytest.hookimpl(tryfirst=True)  # the groups are read at the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a server runs in one process, the rest file by file: `make test` has two processes, and of each server one."""
     for item in items:

@@ -66,8 +66,21 @@ def cpu_of_a_job(folder: Path, portrait: Path, audio: Path, resolution: int) -> 
     return statistics.median(runs[1:])
 
 
-def throughput(load: Load, jobs: int) -> tuple[float, list[float], list[float]]:
-    """Seconds for all jobs, and the times of submits and of the no-op route in turns under that load."""
+def spent(load: Load) -> dict[str, float]:
+    """CPU seconds so far of each process of the service (children that have ended with their parent), and of this one."""
+    found = {"this benchmark": sum(psutil.Process().cpu_times()[:2])}
+    for process in marked_processes(load.run.run_id):
+        try:
+            words, times = process.cmdline(), process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        name = words[0] if "::" in words[0] else " ".join(Path(word).name for word in words[:3] if not word.startswith("-"))
+        found[f"{name} ({process.pid})"] = sum(times[:4])
+    return found
+
+
+def throughput(load: Load, jobs: int) -> tuple[float, list[float], list[float], dict[str, float]]:
+    """Seconds for all jobs, the times of submits and of the no-op route in turns under that load, and CPU seconds by process."""
     submits: list[float] = []
     idle: list[float] = []
     with httpx.Client(base_url=load.run.url, timeout=60) as client:
@@ -75,7 +88,7 @@ def throughput(load: Load, jobs: int) -> tuple[float, list[float], list[float]]:
             load.submit(client)
         while load.unfinished(client):
             time.sleep(0.2)
-        start = time.perf_counter()
+        start, before_cpu = time.perf_counter(), spent(load)
         for _ in range(jobs):
             submits.append(load.submit(client))
             before = time.perf_counter()
@@ -84,11 +97,12 @@ def throughput(load: Load, jobs: int) -> tuple[float, list[float], list[float]]:
         while load.unfinished(client):
             time.sleep(0.2)
         took = time.perf_counter() - start
+        used = {name: seconds - before_cpu.get(name, 0.0) for name, seconds in spent(load).items()}
         ended = client.get("/jobs", params={"limit": jobs}).json()
     failed = [job for job in ended if job["state"] != "succeeded"]
     if failed:
         raise SystemExit(f"{len(failed)} of {jobs} jobs failed: {failed[0]['error']}")
-    return took, submits, idle
+    return took, submits, idle, used
 
 
 def sample(load: Load) -> dict[str, float]:
@@ -134,7 +148,9 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def report(asked: argparse.Namespace, cpu_s: float, took: float, submits: list[float], idle: list[float]) -> None:
+def report(
+    asked: argparse.Namespace, cpu_s: float, took: float, submits: list[float], idle: list[float], used: dict[str, float]
+) -> None:
     could = cores() / cpu_s
     did = asked.jobs / took
     print(f"{cores()} cores, {asked.jobs} jobs of {asked.seconds:g} s at {asked.resolution} px")
@@ -143,6 +159,9 @@ def report(asked: argparse.Namespace, cpu_s: float, took: float, submits: list[f
     for label, values in (("submit", submits), ("no-op route", idle)):
         print(f"{label:<12} median {statistics.median(values) * 1e3:6.1f} ms, p99 {percentile(values, 0.99) * 1e3:6.1f} ms")
     print(f"p99 of submit / p99 of the no-op route = {percentile(submits, 0.99) / percentile(idle, 0.99):.2f}")
+    print(f"CPU seconds of {cores() * took:.0f} that there were:")
+    for name, seconds in sorted(used.items(), key=lambda item: -item[1])[:15]:
+        print(f"  {seconds:6.1f}  {name}")
 
 
 def report_soak(samples: list[dict[str, float]], minutes: float) -> None:

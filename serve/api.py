@@ -75,6 +75,7 @@ class Api:
         self._runner = runner
         self._table = JobTable(settings.jobs_url)
         self._expectation = Expectation(self._table)
+        self._telling: set[asyncio.Task[None]] = set()
         self._assets = AssetStore(settings.assets_dir)
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
@@ -91,7 +92,7 @@ class Api:
         job_id = await self._door.accept(request)
         wait_s = admission.preferred_wait_s(request)
         if wait_s == 0:
-            await self._tell_runner("notify")
+            self._say_that_there_is_work()
             return await self._accepted(job_id)
         try:
             row = await asyncio.wait_for(self._ended(job_id), wait_s)
@@ -168,7 +169,7 @@ class Api:
             hint = "Wait for its end, or DELETE it first." if row["state"] != jobs.SUCCEEDED else "Its video is there."
             raise RequestError("invalid_parameter", f"The job is {row['state']}, not failed.", field="job_id", hint=hint)
         new = await self._door.repeat(request, row)
-        await self._tell_runner("notify")
+        self._say_that_there_is_work()
         return await self._accepted(new)
 
     @app.get("/jobs/{job_id}/events", response_class=StreamingResponse)
@@ -241,6 +242,12 @@ class Api:
         except (RayError, RayServeException) as error:
             _log.warning("the runner could not be told to %s: %s", what, type(error).__name__)
 
+    def _say_that_there_is_work(self) -> None:
+        """Wakes the runner, without waiting for its answer: the job is in the table already, and it looks there by itself, too."""
+        telling = asyncio.create_task(self._tell_runner("notify"))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
     async def _cancel(self, job_id: str) -> None:
         await asyncio.to_thread(self._table.request_cancel, job_id)
         await self._tell_runner("cancel", job_id)
@@ -252,12 +259,14 @@ class Api:
         return row
 
     async def _answer(self, id: str) -> JobAnswer:
-        row = await self._job(id)
-        if row["state"] in jobs.FINAL_STATES:
-            return job_answer(row)
-        ahead = await asyncio.to_thread(self._table.ahead, row) if row["state"] == jobs.QUEUED else None
-        position = None if ahead is None else sum(one["state"] == jobs.QUEUED for one in ahead)
-        return job_answer(row, position, await asyncio.to_thread(self._expectation.seconds, row))
+        def look() -> JobAnswer | None:
+            row = self._table.get(id)
+            return None if row is None else job_answer(row, *self._expectation.outlook(row))
+
+        answer = await asyncio.to_thread(look)
+        if answer is None:
+            raise RequestError("not_found", f"There is no job or request {id[:64]}.", field="job_id")
+        return answer
 
     async def _accepted(self, job_id: str) -> JSONResponse:
         answer = await self._answer(job_id)

@@ -35,22 +35,25 @@ class Expectation:
         self._whole: dict[Kind, float] = {}
         self._device: dict[Kind, float] = {}
 
-    def seconds(self, row: Row) -> float | None:
-        """Seconds from now until the job ends; None where too little is known or it has ended. Blocking."""
+    def outlook(self, row: Row) -> tuple[int | None, float | None]:
+        """Queued jobs before this one (None unless it is queued), and seconds from now until it ends (None where too little is
+        known or it has ended). Blocking."""
         if row["state"] in jobs.FINAL_STATES:
-            return None
+            return None, None
+        ahead = self._table.ahead(row) if row["state"] == jobs.QUEUED else []
+        position = sum(other["state"] == jobs.QUEUED for other in ahead) if row["state"] == jobs.QUEUED else None
         self._refresh()
         own = _of(self._whole, row["values"])
         if own is None:
-            return None
+            return position, None
         if row["state"] == jobs.RUNNING:
-            return max(0.0, own - _age_s(row["started_ns"]))
+            return position, max(0.0, own - _age_s(row["started_ns"]))
         # Inference takes one job at a time: those ahead cost their time on the device, of which the running ones have spent some.
-        ahead = 0.0
-        for other in self._table.ahead(row):
+        waits = 0.0
+        for other in ahead:
             device = _of(self._device, other["values"]) or own
-            ahead += max(0.0, device - _age_s(other["started_ns"])) if other["state"] == jobs.RUNNING else device
-        return ahead + own
+            waits += max(0.0, device - _age_s(other["started_ns"])) if other["state"] == jobs.RUNNING else device
+        return position, waits + own
 
     def drain_s(self) -> float | None:
         """Seconds until what is queued now has gone through the device; None where too little is known. Blocking."""

@@ -27,7 +27,7 @@ def past(table: JobTable, job: Callable[..., dict], values: dict, took_s: float,
 def test_nothing_is_said_before_enough_is_known(table: JobTable, job: Callable[..., dict]) -> None:
     past(table, job, SLOW, 8.0, ENOUGH - 1)
     table.add(job("one", values=SLOW))
-    assert Expectation(table).seconds(table.get("one")) is None
+    assert Expectation(table).outlook(table.get("one")) == (0, None)
 
 
 def test_a_queued_job_takes_what_is_before_it_on_the_device_and_its_own_time(table: JobTable, job: Callable[..., dict]) -> None:
@@ -36,8 +36,8 @@ def test_a_queued_job_takes_what_is_before_it_on_the_device_and_its_own_time(tab
     for name, values in (("a", SLOW), ("b", FAST), ("c", FAST)):
         table.add(job(name, values=values))
     expected = Expectation(table)
-    assert expected.seconds(table.get("a")) == pytest.approx(8.0)
-    assert expected.seconds(table.get("c")) == pytest.approx(4.0 + 1.0 + 2.0)
+    assert expected.outlook(table.get("a")) == (0, pytest.approx(8.0))
+    assert expected.outlook(table.get("c")) == (2, pytest.approx(4.0 + 1.0 + 2.0))
 
 
 def test_a_running_job_takes_the_rest_of_its_time_and_an_ended_one_none(table: JobTable, job: Callable[..., dict]) -> None:
@@ -46,6 +46,6 @@ def test_a_running_job_takes_the_rest_of_its_time_and_an_ended_one_none(table: J
     row = table.claim("me", 30.0)
     assert row is not None
     table.note("one", "me", started_ns=time.time_ns() - 6 * 10**9)
-    assert Expectation(table).seconds(table.get("one")) == pytest.approx(2.0, abs=0.9)
+    assert Expectation(table).outlook(table.get("one")) == (None, pytest.approx(2.0, abs=0.9))
     table.finish(row, jobs.FAILED)
-    assert Expectation(table).seconds(table.get("one")) is None
+    assert Expectation(table).outlook(table.get("one")) == (None, None)

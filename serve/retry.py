@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from telemetry import fields
 from telemetry.errors import RequestError
 
 LOWERED = "resolution_lowered"
-"""Advice of a job that ran out of memory and was made at a lower resolution."""
+"""Advice of a job that ran out of memory and was made at a lower resolution (`lowered_min_resolution`)."""
 LONGEST_S = 60.0
 """Longest wait between two attempts: a replica is back after 5 to 20 s, and a job must not outwait its deadline."""
 
@@ -39,7 +40,13 @@ def another(row: Row, error: RequestError, backoff_s: float) -> Again | None:
     if lowered is None or LOWERED in row["values"].get("advice", ()):
         return None
     advice = [*row["values"].get("advice", ()), LOWERED]
-    return Again(wait_s, {**row["values"], "min_resolution": lowered, "advice": advice})
+    return Again(wait_s, {**row["values"], "lowered_min_resolution": lowered, "advice": advice})
+
+
+def used(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the work takes them; the record keeps what was asked for, and `lowered_min_resolution` beside it."""
+    lowered = values.get("lowered_min_resolution")
+    return dict(values) if lowered is None else {**values, "min_resolution": lowered}
 
 
 def lower_resolution(pixels: int) -> int | None:

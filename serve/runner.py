@@ -24,7 +24,7 @@ from serve.jobs import JobTable
 from serve.meters import RunnerMeters
 from serve.pipeline import Handle, PixelBudget, Stages, generate
 from serve.retention import remove_files, sweep
-from serve.retry import Again, another
+from serve.retry import Again, another, used
 from serve.settings import Settings
 from serve.views import job_answer
 from serve.webhooks import Messenger, message
@@ -241,7 +241,7 @@ class Runner:
         if now is None or now["cancel_requested"]:  # asked for between the claim and the start of this task
             raise RequestError("cancelled", "The job was cancelled.", stage="queue")
         async with asyncio.timeout(context.remaining_s()):
-            await generate(self._stages, context, row["values"], self._budget, on_fields, self._progress_writer(row))
+            await generate(self._stages, context, used(row["values"]), self._budget, on_fields, self._progress_writer(row))
 
     async def _again(self, row: jobs.Row, error: RequestError, again: Again, *, extra: int = 0) -> bool:
         """Puts a job back into the queue and says why; False where it is not ours to put back."""
@@ -255,7 +255,7 @@ class Runner:
             error_type=error.type,
             error_message=error.message,
             failed_stage=error.stage,
-            min_resolution=row["values"].get("min_resolution"),
+            min_resolution=used(row["values"]).get("min_resolution"),
             retry_in_s=again.wait_s,
         )
         asyncio.get_running_loop().call_later(again.wait_s, self.wake)

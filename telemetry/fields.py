@@ -152,6 +152,7 @@ OUTCOMES: tuple[Field, ...] = (
     _outcome("frozen_tail_ms", "float", "unmoving frames at the end under speech", "ms", "not measured"),
     _outcome("audio_start_ms", "float", "start of the sound after the start of the picture in the file", "ms", "not measured"),
     _outcome("requested_duration_s", "float", "the length that was asked for, where it was corrected", "s", "not corrected"),
+    _outcome("lowered_min_resolution", "int", "what min_resolution was lowered to when memory ran out", "px", "not lowered"),
     _outcome("video_s", "float", "length of the video stream in the file", "s", "no file"),
     _outcome("audio_s", "float", "length of the audio", "s", "audio not decoded"),
     _outcome("video_fps", "float", "frames a second in the file", "1/s", "no file"),

@@ -15,6 +15,7 @@ SYMPTOMS: dict[str, tuple[str, str]] = {
     "picture_longer": ("the picture goes on after the sound", "画面比声音长"),
     "frozen_tail": ("the picture stands still at the end", "结尾画面静止"),
     "failed": ("requests fail with {detail}", "请求以 {detail} 失败"),
+    "resolution_lowered": ("for want of memory videos are made smaller than asked", "因内存不足，视频分辨率低于请求值"),
     "sound_late": ("the sound is late", "声音滞后"),
     "sound_early": ("the sound is early", "声音超前"),
     "logs_missing": ("the log store lacks requests", "日志存储缺少请求"),

@@ -121,6 +121,7 @@ def _shown_by(facts: Mapping[str, Any]) -> tuple[str, ...]:
         "picture_longer": not other_rate and drift is not None and drift > LENGTH_MS,
         "frozen_tail": tail is not None and tail > FROZEN_MS,
         f"failed:{facts.get('error_type')}": bool(facts.get("error_type")),
+        "resolution_lowered": pd.notna(facts.get("lowered_min_resolution")),
         "sound_late": not other_rate and offset is not None and offset > LATE_MS,
         "sound_early": not other_rate and offset is not None and offset < -LATE_MS,
         "lips_unclear": facts.get("sync_reason") == "not_sure",

@@ -32,12 +32,13 @@ RATE = 0.005
 DISTINCT = 400
 """Errors below 500 are the sender's: the same file sent twice is one of them."""
 
-ORDER = ("frames_relabelled", "tail_cut", "picture_longer", "frozen_tail", "failed", "sound_late", "sound_early", "logs_missing",
-         "trace_missing", "slow", "cache_missed", "lips_unclear")  # fmt: skip
+ORDER = ("frames_relabelled", "tail_cut", "picture_longer", "frozen_tail", "failed", "resolution_lowered", "sound_late",
+         "sound_early", "logs_missing", "trace_missing", "slow", "cache_missed", "lips_unclear")  # fmt: skip
 """Of two symptoms in the same place the first one names what happened; the other follows from it."""
 
 EXPECTED = {"frames_relabelled": 0.02, "tail_cut": 0.02, "picture_longer": 0.02, "frozen_tail": 0.05, "sound_late": 0.1,
-            "sound_early": 0.1, "logs_missing": 0.02, "trace_missing": 0.02, "failed": 0.1, "cache_missed": 0.6}  # fmt: skip
+            "sound_early": 0.1, "logs_missing": 0.02, "trace_missing": 0.02, "failed": 0.1, "resolution_lowered": 0.02,
+            "cache_missed": 0.6}  # fmt: skip
 """Share of the requests up to which a symptom that is everywhere alike is no news. What is measured against the other requests (a
 slow stage, an unclear mouth) has no such share: all of them cannot be worse than usual."""
 
@@ -142,6 +143,13 @@ def _failed(rows: Rows) -> Iterator[Symptom]:
         yield Symptom("failed", kept, well | kept, ("status", "error_type"), detail=name, sql=sql)
 
 
+def _lowered(rows: Rows) -> Iterator[Symptom]:
+    """Made smaller than was asked, for want of memory: no error, and not what was ordered."""
+    bad, known = np.isfinite(numbers_of(rows, "lowered_min_resolution")), ended_well(rows)
+    sql = "lowered_min_resolution IS NOT NULL", "status = 'ok'"
+    yield Symptom("resolution_lowered", bad & known, known, ("lowered_min_resolution", "advice"), sql=sql)
+
+
 def _senders(error_type: str) -> bool:
     known = ERROR_TYPES.get(error_type)
     return known is not None and DISTINCT <= known.http_status < 500
@@ -220,5 +228,5 @@ def _middle(values: Floats) -> float | None:
 
 
 FINDERS: tuple[Callable[[Rows], Iterator[Symptom]], ...] = (
-    _relabelled, _lengths, _frozen, _failed, _offsets, _coverage, _slow, _cache, _unclear,
+    _relabelled, _lengths, _frozen, _failed, _lowered, _offsets, _coverage, _slow, _cache, _unclear,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serve.retry import LOWERED, another, lower_resolution
+from serve.retry import LOWERED, another, lower_resolution, used
 from telemetry.errors import ERROR_TYPES, RequestError
 
 
@@ -39,7 +39,8 @@ def test_without_memory_once_at_a_lower_resolution_and_it_says_so() -> None:
     full = RequestError("out_of_memory", "")
     again = another(row(), full, 1.0)
     assert again is not None
-    assert again.values == {"min_resolution": 320, "advice": [LOWERED]}
+    assert again.values == {"min_resolution": 512, "lowered_min_resolution": 320, "advice": [LOWERED]}
+    assert used(again.values)["min_resolution"] == 320
     assert another(row(attempt=2, values=again.values), full, 1.0) is None
     assert another(row(values={"min_resolution": 128}), full, 1.0) is None, "there is no lower one"
 

@@ -88,6 +88,7 @@ def test_a_memory_limit_strikes_large_pictures_only(service: Any) -> None:
     large = service.generate(headers={"X-Department": "drill"}, min_resolution="256")
     assert (small.status_code, large.status_code) == (200, 200)
     assert "resolution_lowered" in large.json()["advice"]
+    assert (large.json()["parameters"]["min_resolution"], large.json()["outcomes"]["lowered_min_resolution"]) == (256, 128)
     failed = [e for e in service.record(large.json()["request_id"]).events if e["event_type"] == "attempt_failed"]
     assert [event["error_type"] for event in failed] == ["out_of_memory"]
 

@@ -94,6 +94,14 @@ def test_a_portrait_without_a_face_that_is_sent_again_and_again_is_one_failure()
     assert not diagnose(frame).causes
 
 
+def test_a_video_made_smaller_for_want_of_memory_is_a_symptom_of_what_was_asked() -> None:
+    frame = quiet()
+    frame["lowered_min_resolution"] = np.where((frame["host"] == "h2") & (frame["min_resolution"] == 512), 320.0, np.nan)
+    (cause,) = diagnose(frame).causes
+    assert cause.symptom == "resolution_lowered"
+    assert {place.what for place in cause.where} == {"host = h2", "min_resolution >= 500 px"}
+
+
 def test_a_service_without_a_log_store_has_no_missing_logs() -> None:
     assert not diagnose(quiet().assign(has_logs=False)).causes
 

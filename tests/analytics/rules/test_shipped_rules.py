@@ -29,6 +29,7 @@ ALONE: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
     "few_steps": ({"inference_steps": 19}, [{"inference_steps": 20}, {"inference_steps": 5, "operation": "recognize"}]),
     "no_face": ({"error": "face_not_found"}, [{}, {"error": "image_undecodable"}]),
     "memory": ({"error": "out_of_memory"}, [{}, {"error": "replica_lost"}]),
+    "resolution_lowered": ({"lowered_min_resolution": 320}, [{}]),
     # A request of the test takes two seconds.
     "long_queue": ({"queue_wait_ms": 5001.0}, [{"queue_wait_ms": 4900.0}, {"queue_wait_ms": 900.0}]),
     "clock_skew": ({"clock_skew": True}, [{}, {"clock_skew": False}]),

@@ -209,7 +209,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A window of somebody who was never here."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)  # a slow machine has everything else to do, too
     yield context.new_page()
     context.close()
 

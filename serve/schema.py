@@ -51,8 +51,7 @@ def parse_parameters(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
     """
     aliases = {alias: field.name for field in fields.PARAMETERS for alias in field.aliases}
     given: dict[str, Any] = {}
-    for key, value in raw.items():
-        name = aliases.get(key, key)
+    for name, value in zip(fields.canonical(raw), raw.values(), strict=True):
         if name in given:
             raise RequestError("invalid_parameter", f"{name} was given twice.", field=name)
         given[name] = value

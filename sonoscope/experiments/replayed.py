@@ -33,8 +33,7 @@ def changes(given: Sequence[str]) -> dict[str, Any]:
         parsed = parse_parameters(asked)
     except RequestError as error:
         raise PlanError(f"--set {error.field}: {error.message}") from error
-    aliases = {alias: field.name for field in fields.PARAMETERS for alias in field.aliases}
-    return {aliases.get(name, name): parsed[aliases.get(name, name)] for name in asked}
+    return {name: parsed[name] for name in fields.canonical(asked)}
 
 
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_without_memory_a_job_is_made_once_more_at_a_lower_resolution(service: A
     assert made.status_code == 200, made.text
     answer = made.json()
     assert "resolution_lowered" in answer["advice"]
-    assert answer["parameters"]["min_resolution"] == 128
+    assert (answer["parameters"]["min_resolution"], answer["outcomes"]["lowered_min_resolution"]) == (256, 128)
     (failed,) = events(service, answer["request_id"], "attempt_failed")
     assert (failed["error_type"], failed["min_resolution"], failed["attempt"]) == ("out_of_memory", 256, 1)
     (end,) = terminal(service, answer["request_id"])

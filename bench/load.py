@@ -1,6 +1,6 @@
 """A day's jobs compressed into minutes: throughput, the door under load, and what grows in the long run.
 
-    python -m bench.load [--tiny] [--jobs 60] [--seconds 2] [--resolution 256] [--soak MINUTES]
+    python -m bench.load [--tiny] [--jobs 200] [--seconds 2] [--resolution 256] [--soak MINUTES]
 
 Prints (1) videos a second against what the cores could do on the stages' CPU time, measured here and now, each stage alone; (2) the
 99th percentile of handing a job in (by asset ids) against that of `GET /healthz`, which does nothing, in turns under the same load;
@@ -51,8 +51,9 @@ class Load:
         answer.raise_for_status()
         return took
 
-    def unfinished(self, client: httpx.Client) -> int:
-        return sum(len(client.get("/jobs", params={"state": state, "limit": 1000}).json()) for state in ("queued", "running"))
+    def unfinished(self, client: httpx.Client, most: int = 1) -> int:
+        """How many jobs have not ended, counted up to `most`: a look at all of them would itself be load."""
+        return sum(len(client.get("/jobs", params={"state": state, "limit": most}).json()) for state in ("queued", "running"))
 
 
 def cpu_of_a_job(folder: Path, portrait: Path, audio: Path, resolution: int) -> float:
@@ -74,7 +75,7 @@ def spent(load: Load) -> dict[str, float]:
             words, times = process.cmdline(), process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        name = words[0] if "::" in words[0] else " ".join(Path(word).name for word in words[:3] if not word.startswith("-"))
+        name = words[0] if "::" in words[0] else " ".join(Path(word).name for word in words[:8] if not word.startswith("-"))
         found[f"{name} ({process.pid})"] = sum(times[:4])
     return found
 
@@ -135,7 +136,7 @@ def soak(load: Load, minutes: float, ahead: int = 8) -> list[dict[str, float]]:
     end, next_sample = time.monotonic() + minutes * 60, 0.0
     with httpx.Client(base_url=load.run.url, timeout=60) as client:
         while time.monotonic() < end:
-            for _ in range(ahead - load.unfinished(client)):
+            for _ in range(ahead - load.unfinished(client, ahead)):
                 load.submit(client)
             if time.monotonic() >= next_sample:
                 samples.append(sample(load))
@@ -175,7 +176,7 @@ def report_soak(samples: list[dict[str, float]], minutes: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="three jobs of half a second: does it still run?")
-    parser.add_argument("--jobs", type=int, default=60)
+    parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a clip")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")

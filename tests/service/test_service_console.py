@@ -79,9 +79,10 @@ def test_from_the_upload_to_the_judgement(service: Service, looking: Looking, pa
 def generate(page: Page, url: str) -> str:
     """Uploads a portrait and a recording, starts, waits for the video; returns the id of the request."""
     page.goto(f"{url}/generate")
-    portrait, audio = (page.locator('input[type="file"]').nth(number) for number in range(2))
-    portrait.set_input_files(PORTRAIT)
-    audio.set_input_files(SPEECH["zh"])
+    for number, file in enumerate((PORTRAIT, SPEECH["zh"])):
+        uploader = page.get_by_test_id("stFileUploader").nth(number)
+        uploader.locator('input[type="file"]').set_input_files(file)
+        uploader.get_by_text(file.name).wait_for()
     small = page.get_by_role("spinbutton", name="min_resolution (px)")
     small.fill("128")
     small.press("Enter")

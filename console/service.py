@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from console.data import data_dir
+from sonoscope.client import authorization
 
 _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 
@@ -57,7 +58,7 @@ def video(request_id: str) -> bytes | None:
     if base is None:
         return None
     try:
-        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT)
+        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT, headers=authorization())
     except httpx.TransportError:
         return None
     return answer.content if answer.status_code == 200 else None
@@ -74,7 +75,8 @@ def _call(method: str, path: str, **more: Any) -> dict[str, Any]:
     if base is None:
         raise ServiceError("No service runs here: start one with `sonoscope up -d`.")
     try:
-        answer = httpx.request(method, base + path, timeout=_TIMEOUT, **more)
+        headers = authorization() | dict(more.pop("headers", {}))
+        answer = httpx.request(method, base + path, timeout=_TIMEOUT, headers=headers, **more)
     except httpx.TransportError as error:
         raise ServiceError(f"{base} does not answer ({type(error).__name__}): `sonoscope up -d` starts the service.") from error
     if answer.is_error:

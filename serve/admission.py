@@ -13,8 +13,10 @@ from starlette.requests import Request
 
 from deployments.faults import Faults, note
 from serve import jobs
+from serve.access import caller_of
 from serve.expect import Expectation
 from serve.jobs import JobTable, KeyTaken
+from serve.keys import Caller
 from serve.meters import DoorMeters
 from serve.schema import parse_order
 from serve.settings import Settings
@@ -65,7 +67,8 @@ class Admission:
         self._telemetry = telemetry
         self._redactor = redactor
         self.synonyms = read_synonyms(settings.synonyms_file) if settings.synonyms_file else None
-        self._local = settings.on_loopback
+        self._open = settings.on_loopback and not settings.locked
+        self._locked = settings.locked
         self.faults = Faults(settings.faults_file)
         self._expectation = Expectation(table)
         self._traffic = Traffic(settings.traffic) if settings.traffic else None
@@ -88,7 +91,7 @@ class Admission:
             terms = await read_terms(request, self._settings, values["owner_hash"] or "")
             known = await self._known(terms)
             if known is None:
-                await self._make_room(terms.priority)
+                await self._make_room(terms.priority, caller_of(request))
             await self._store_inputs(order, context, values)
             content = content_hash(_ordered(values), order.parameters)  # of what was asked: the same key may draw another arm
             if known is not None:
@@ -109,7 +112,7 @@ class Admission:
         context = RequestContext(request.state.request_id, request.state.traceparent, identity=values)
         try:
             terms = await read_terms(request, self._settings, values["owner_hash"] or "")
-            await self._make_room(terms.priority)
+            await self._make_room(terms.priority, caller_of(request))
             for name in ("portrait", "audio"):
                 self._assets.find(values[f"{name}_hash"], name)
             terms = replace(terms, idempotency_key=None, webhook_url=terms.webhook_url or row["webhook_url"])
@@ -142,10 +145,16 @@ class Admission:
             raise RequestError("idempotency_mismatch", "This Idempotency-Key was used for another order.", field="Idempotency-Key")
         return known["job_id"]
 
-    async def _make_room(self, priority: int) -> None:
-        """Raises RequestError(overloaded) where the queue is full for this priority: the less urgent is refused first."""
+    async def _make_room(self, priority: int, caller: Caller | None) -> None:
+        """Raises RequestError: rate_limited (the key's department has too many unfinished jobs), or overloaded where the queue is
+        full for this priority: the less urgent is refused first."""
         if self.draining:
             raise RequestError("overloaded", "The service is being stopped; it takes this up when it is back.")
+        if caller is not None and caller.at_once is not None:
+            unfinished = await asyncio.to_thread(self._table.unfinished, caller.department)
+            if unfinished >= caller.at_once:
+                limit = f"at most {caller.at_once} for the key {caller.key_id}"
+                raise RequestError("rate_limited", f"{unfinished} jobs of {caller.department} have not ended; {limit}.")
         room = int(self._settings.max_jobs_queued * SHARES[priority])
         waiting = await asyncio.to_thread(self._table.waiting)
         if waiting >= max(1, room):
@@ -165,25 +174,39 @@ class Admission:
         rows = [(one.asset_id, one.name, one.bytes, search_keys(one.name, self.synonyms) if one.name else []) for one in assets]
         self._table.add_assets(owner_hash, rows)
 
+    def holder(self, identity: Mapping[str, Any]) -> str:
+        """Whom the catalogue knows an upload by: the department where keys are asked for, else the person."""
+        if self._locked:
+            return self._redactor.hash(f"department {identity['department']}")
+        return str(identity.get("owner_hash") or "")
+
+    async def check_asset(self, asset_id: str, identity: Mapping[str, Any], field: str) -> None:
+        """Raises RequestError(asset_not_found) where keys are asked for and nobody of this department has uploaded it."""
+        if self._locked and not await asyncio.to_thread(self._table.has_asset, asset_id, self.holder(identity)):
+            raise RequestError("asset_not_found", f"There is no asset {asset_id[:64]}.", field=field)
+
     def log_score(self, row: jobs.Row, user_score: int, user_comment: str | None) -> None:
         """Writes the event of a person's judgement of an ended job."""
         context = RequestContext(row["request_id"], row["traceparent"], job_id=row["job_id"], attempt=row["attempt"])
         self._telemetry.events.log_event("user_score", context, user_score=user_score, user_comment=user_comment)
 
     def owner_hash(self, request: Request) -> str:
-        """Keyed hash of the person who asks, as far as that is known ("" where it is not)."""
-        owner = request.headers.get("x-owner") if self._local else None
+        """Keyed hash of the person who asks (the key's name), as far as that is known ("" where it is not)."""
+        caller = caller_of(request)
+        owner = caller.name if caller else request.headers.get("x-owner") if self._open else None
         return self._redactor.hash(owner) if owner else ""
 
     def identity(self, request: Request, operation: str) -> dict[str, Any]:
-        """Who asks. Until there is access control, X-Department and X-Owner are believed on loopback only."""
+        """Who asks: what the key says. Where none is asked for, X-Department and X-Owner are believed, on loopback only."""
         client = request.client.host if request.client else ""
+        caller = caller_of(request)
+        said = (request.headers.get("x-department", "")[:128] or None) if self._open else None
         return {
             "operation": operation,
             "request_id": request.state.request_id,
             "client_request_id": (request.state.client_request_id or "")[:128] or None,
             "trace_id": request.state.traceparent.split("-")[1],
-            "department": (request.headers.get("x-department", "")[:128] or None) if self._local else None,
+            "department": caller.department if caller else said,
             "owner_hash": self.owner_hash(request) or None,
             "client_hash": self._redactor.hash(client) if client else None,
         }
@@ -193,16 +216,20 @@ class Admission:
         for fault in spoil:
             note(self._telemetry, context, fault)
         for name, value in order.inputs.items():
+            if isinstance(value, str):
+                await self.check_asset(value, values, name)
             asset: Asset = await self._assets.resolve(value, name)
             if spoil and asset.name:
                 asset = replace(asset, name=f"\u200b{asset.name}")
             values[f"{name}_hash"] = asset.asset_id
-            if asset.name is not None:
-                if hidden := invisible(asset.name):
-                    values["invisible_characters"] = list(dict.fromkeys([*values.get("invisible_characters", []), *hidden]))
-                await asyncio.to_thread(self.note_asset, asset, values["owner_hash"] or "")
-                if self._settings.redact_keep_names:
-                    values |= {f"{name}_name": asset.name, f"{name}_keys": search_keys(asset.name, self.synonyms)}
+            if asset.name is not None or (self._locked and not isinstance(value, str)):
+                await asyncio.to_thread(self.note_asset, asset, self.holder(values))
+            if asset.name is None:
+                continue
+            if hidden := invisible(asset.name):
+                values["invisible_characters"] = list(dict.fromkeys([*values.get("invisible_characters", []), *hidden]))
+            if self._settings.redact_keep_names:
+                values |= {f"{name}_name": asset.name, f"{name}_keys": search_keys(asset.name, self.synonyms)}
 
     def refuse(
         self, request: Request, context: RequestContext, values: Mapping[str, Any], started_ns: int, error: RequestError

@@ -16,9 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve import admission, jobs
+from serve.access import Gate, Locked, caller_of, lock, see
 from serve.answers import Identified, install_errors
 from serve.expect import Expectation
 from serve.jobs import JobTable
+from serve.keys import KeyTable
 from serve.meters import CONTENT_TYPE
 from serve.pipeline import Handle
 from serve.recognition import Recognition
@@ -29,6 +31,7 @@ from serve.schema import (
     JobAnswer,
     RecognizeAnswer,
     Score,
+    VideoLink,
     generate_answer,
     generate_body,
     recognize_body,
@@ -45,6 +48,7 @@ NAME = "api"
 _log = logging.getLogger("ray.serve")
 POLL_S = 0.1
 """Seconds between two looks at a job for server-sent events: a look takes 0.3 ms."""
+LONGEST_LINK_S = 7 * 86_400.0
 METRICS_S = 2.0
 """A runner that does not say what it counted within this time is left out of a scrape: Prometheus waits 10 s by default."""
 
@@ -61,7 +65,8 @@ app = FastAPI(
     telemetry={"tracing": False},
     responses=_ERRORS,
 )
-app.add_middleware(Identified)
+app.add_middleware(Locked)
+app.add_middleware(Identified)  # around it: a refusal has an id, too
 install_errors(app)
 
 
@@ -80,6 +85,9 @@ class Api:
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
+        link_key = redactor.hash("key of signed links").encode()
+        self._gate = Gate(KeyTable(settings.jobs_url), link_key, self._door.meters.refused) if settings.locked else None
+        lock(self._gate)
         self._recognition = Recognition(settings, self._door, self._assets, telemetry, redactor, recognize)
 
     @app.post(
@@ -121,19 +129,22 @@ class Api:
         if not hasattr(file, "read"):
             raise RequestError("invalid_parameter", "file is missing.", field="file", hint="Send the file as multipart field file.")
         asset = await self._assets.save(file)  # pyright: ignore[reportArgumentType]
-        await asyncio.to_thread(self._door.note_asset, asset, self._door.owner_hash(request))
+        await asyncio.to_thread(self._door.note_asset, asset, self._door.holder(self._door.identity(request, "generate")))
         return AssetAnswer(asset_id=asset.asset_id, bytes=asset.bytes)
 
     @app.get("/assets/{asset_id}")
-    async def asset(self, asset_id: str) -> AssetAnswer:
+    async def asset(self, asset_id: str, request: Request) -> AssetAnswer:
         """Whether an upload is still there, and how large it is."""
+        caller = caller_of(request)
+        if caller is not None and not caller.may("all_departments"):
+            await self._door.check_asset(asset_id, self._door.identity(request, "generate"), "asset_id")
         found = await asyncio.to_thread(self._assets.find, asset_id, "asset_id")
         return AssetAnswer(asset_id=found.asset_id, bytes=found.bytes)
 
     @app.get("/videos/{request_id}.mp4", response_class=FileResponse)
-    async def video(self, request_id: str) -> FileResponse:
-        """The finished file; ranges work."""
-        row = await self._job(request_id)
+    async def video(self, request_id: str, request: Request) -> FileResponse:
+        """The finished file; ranges work. A signed link opens it without a key."""
+        row = await self._job(request_id, request)
         if row["removed_ns"] is not None:
             raise RequestError("gone", f"The video {request_id} was removed.", field="request_id")
         path = self._settings.videos_dir / f"{row['request_id']}.mp4"
@@ -141,22 +152,33 @@ class Api:
             raise RequestError("not_found", f"There is no video {request_id}.", field="request_id")
         return FileResponse(path, media_type="video/mp4", filename=f"{request_id}.mp4", content_disposition_type="inline")
 
+    @app.get("/videos/{request_id}/link")
+    async def video_link(self, request_id: str, request: Request, seconds: float = 3600.0) -> VideoLink:
+        """An address of the video that needs no key for so long (a week at most); the open door's needs none in any case."""
+        row = await self._job(request_id, request)
+        if not 1 <= seconds <= LONGEST_LINK_S:
+            raise RequestError("invalid_parameter", f"seconds must be 1 to {LONGEST_LINK_S:.0f}.", field="seconds")
+        path = video_url(row["request_id"])
+        return VideoLink(url=path if self._gate is None else self._gate.link(path, seconds))
+
     @app.get("/jobs")
-    async def list_jobs(self, state: str | None = None, limit: int = 100) -> list[JobAnswer]:
-        """The newest jobs, newest first."""
-        states = [state] if state else []
-        rows = await asyncio.to_thread(self._table.list, states=states, limit=max(1, min(limit, 1000)))
+    async def list_jobs(self, request: Request, state: str | None = None, limit: int = 100) -> list[JobAnswer]:
+        """The newest jobs, newest first; those of the key's department."""
+        states, caller = [state] if state else [], caller_of(request)
+        own = None if caller is None or caller.may("all_departments") else caller.department
+        rows = await asyncio.to_thread(self._table.list, states=states, limit=max(1, min(limit, 1000)), department=own)
         return [job_answer(row) for row in rows]
 
     @app.get("/jobs/{job_id}")
-    async def get_job(self, job_id: str) -> JobAnswer:
+    async def get_job(self, job_id: str, request: Request) -> JobAnswer:
         """State, stage and step of a job, by job id or request id."""
+        await self._job(job_id, request)
         return await self._answer(job_id)
 
     @app.delete("/jobs/{job_id}", status_code=202)
-    async def cancel_job(self, job_id: str) -> JobAnswer:
+    async def cancel_job(self, job_id: str, request: Request) -> JobAnswer:
         """Stops a job at its next step; one that has ended stays as it is."""
-        row = await self._job(job_id)
+        row = await self._job(job_id, request)
         if row["state"] not in jobs.FINAL_STATES:
             await self._cancel(row["job_id"])
         return await self._answer(job_id)
@@ -164,7 +186,7 @@ class Api:
     @app.post("/jobs/{job_id}/retry", status_code=202)
     async def retry_job(self, job_id: str, request: Request) -> JSONResponse:
         """Makes a failed or cancelled job once more: a new job with the same order; its record names the old one (`replay_of`)."""
-        row = await self._job(job_id)
+        row = await self._job(job_id, request)
         if row["state"] not in (jobs.FAILED, jobs.CANCELLED):
             hint = "Wait for its end, or DELETE it first." if row["state"] != jobs.SUCCEEDED else "Its video is there."
             raise RequestError("invalid_parameter", f"The job is {row['state']}, not failed.", field="job_id", hint=hint)
@@ -173,15 +195,15 @@ class Api:
         return await self._accepted(new)
 
     @app.get("/jobs/{job_id}/events", response_class=StreamingResponse)
-    async def job_events(self, job_id: str) -> StreamingResponse:
+    async def job_events(self, job_id: str, request: Request) -> StreamingResponse:
         """Server-sent events: the job whenever it changes, until it has ended."""
-        await self._job(job_id)
+        await self._job(job_id, request)
         return StreamingResponse(self._changes(job_id), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     @app.post("/requests/{request_id}/score", status_code=201)
-    async def score(self, request_id: str, given: Score) -> Score:
+    async def score(self, request_id: str, given: Score, request: Request) -> Score:
         """A person's judgement of a finished request; it becomes an outcome like any other."""
-        row = await self._job(request_id)
+        row = await self._job(request_id, request)
         if row["state"] not in jobs.FINAL_STATES:
             raise RequestError(
                 "invalid_parameter", "The request has not ended yet.", field="request_id", hint="Score it when it has."
@@ -252,10 +274,13 @@ class Api:
         await asyncio.to_thread(self._table.request_cancel, job_id)
         await self._tell_runner("cancel", job_id)
 
-    async def _job(self, id: str) -> jobs.Row:
+    async def _job(self, id: str, request: Request | None = None) -> jobs.Row:
+        """The job with this id, which whoever sent the `request` may see."""
         row = await asyncio.to_thread(self._table.get, id)
         if row is None:
             raise RequestError("not_found", f"There is no job or request {id[:64]}.", field="job_id")
+        if request is not None:
+            see(request, row["values"].get("department"), f"job or request {id[:64]}")
         return row
 
     async def _answer(self, id: str) -> JobAnswer:

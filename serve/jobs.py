@@ -22,6 +22,9 @@ FINAL_STATES = (SUCCEEDED, FAILED, CANCELLED)
 Row = sa.RowMapping
 
 
+_DEPARTMENT = JOBS.c["values"]["department"].as_string()
+
+
 class KeyTaken(Exception):
     """Another job has this idempotency key."""
 
@@ -89,15 +92,27 @@ class JobTable:
         """The job with this idempotency key."""
         return self._first(sa.select(JOBS).where(JOBS.c.idempotency_key == idempotency_key))
 
-    def list(self, *, states: Sequence[str] = (), limit: int = 100) -> Sequence[Row]:
-        """The newest jobs, newest first."""
+    def list(self, *, states: Sequence[str] = (), limit: int = 100, department: str | None = None) -> Sequence[Row]:
+        """The newest jobs (of one department), newest first."""
         query = sa.select(JOBS).order_by(JOBS.c.accepted_ns.desc()).limit(limit)
+        if department is not None:
+            query = query.where(department == _DEPARTMENT)
         return self._all(query.where(JOBS.c.state.in_(states)) if states else query)
 
     def waiting(self) -> int:
         """How many jobs are queued."""
         with self.engine.connect() as connection:
             return connection.execute(sa.select(sa.func.count()).where(JOBS.c.state == QUEUED)).scalar_one()
+
+    def unfinished(self, department: str) -> int:
+        """How many jobs of a department have not ended."""
+        mine = sa.select(sa.func.count()).where(JOBS.c.state.in_((QUEUED, RUNNING)), department == _DEPARTMENT)
+        with self.engine.connect() as connection:
+            return connection.execute(mine).scalar_one()
+
+    def has_asset(self, asset_id: str, owner_hash: str) -> bool:
+        """Whether this owner has uploaded these bytes."""
+        return bool(self._all(sa.select(ASSETS.c.asset_id).where(ASSETS.c.asset_id == asset_id, ASSETS.c.owner_hash == owner_hash)))
 
     def ahead(self, row: Row) -> Sequence[Row]:
         """`values` and `started_ns` of the jobs that run, and of the queued ones that go before this one."""

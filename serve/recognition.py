@@ -152,6 +152,7 @@ class Recognition:
                 # Not synced: the answer promises a label and not a copy, and 64 clients would wait for one disk.
                 asset = await self._assets.save(one.given, synced=False)
             else:
+                await self._door.check_asset(one.given, one.context.identity, "image")
                 asset = self._assets.find(one.given, "image")
             known |= {"image_hash": asset.asset_id, "input_bytes": asset.bytes}
             one.shown["image_hash"] = asset.asset_id
@@ -198,8 +199,7 @@ class Recognition:
             if one.task is not None and isinstance(one.given, UploadFile)
         ]
         if assets:
-            owner = str(pictures[0].context.identity.get("owner_hash") or "")
-            await asyncio.to_thread(self._door.note_assets, assets, owner)
+            await asyncio.to_thread(self._door.note_assets, assets, self._door.holder(pictures[0].context.identity))
 
     def _finish(self, one: _Picture) -> dict[str, Any]:
         """Writes record span and terminal event; the result as the client gets it."""

@@ -275,6 +275,12 @@ class AssetAnswer(BaseModel):
     bytes: int
 
 
+class VideoLink(BaseModel):
+    """A path below the service's address that opens a video without a key, for a time."""
+
+    url: str
+
+
 class Score(BaseModel):
     """A person's judgement of a video; the last one of a request counts."""
 

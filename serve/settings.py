@@ -11,7 +11,7 @@ import ipaddress
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     environment: str = Field(default="local", description="deployment.environment.name on every span and event")
     host: str = Field(default="127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
     port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
+    access: Literal["auto", "on", "off"] = Field(
+        default="auto", description="API keys are asked for: auto = on every address but loopback"
+    )
     dashboard: bool = Field(default=True, description="start Ray's dashboard (on loopback, behind Ray's token)")
     dashboard_port: int = Field(default=8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
     console: bool = Field(default=True, description="start the console, where it is installed")
@@ -262,6 +265,17 @@ class Settings(BaseSettings):
                 )
             read_plan(self.faults_file)
         return self
+
+    @model_validator(mode="after")
+    def _never_open_to_all(self) -> Settings:
+        if self.access == "off" and not self.on_loopback:
+            raise ValueError(f"access is off and host is {self.host}: the whole network could use it; leave access at auto")
+        return self
+
+    @property
+    def locked(self) -> bool:
+        """True where nothing is answered without an API key."""
+        return self.access == "on" or (self.access == "auto" and not self.on_loopback)
 
     @property
     def on_loopback(self) -> bool:

@@ -60,6 +60,20 @@ ASSETS = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
 )
 
+KEYS = sa.Table(
+    "api_keys",
+    _metadata,
+    sa.Column("key_id", sa.String(12), primary_key=True),
+    sa.Column("secret_hash", sa.String(64), nullable=False),  # SHA-256 of 32 random bytes
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("department", sa.String(128), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float),  # a revoked key has expired
+    sa.Column("per_minute", sa.Integer),
+    sa.Column("at_once", sa.Integer),
+)
+
 WEBHOOKS = sa.Table(
     "webhooks",
     _metadata,

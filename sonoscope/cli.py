@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sonoscope import cli_keys
+from sonoscope.options import DataDir, Json, Url
 from telemetry import fields
 
 app = typer.Typer(
@@ -19,9 +21,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Data folder (default: $SONOSCOPE_DATA_DIR, else the user's)")]
-Url = Annotated[str | None, typer.Option("--url", help="Address of the service (default: what `up` started)")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
@@ -494,6 +493,9 @@ def alerts_silence(
     from sonoscope.commands import alerts as command
 
     command.silence(alert, for_=for_, comment=comment, end=end, file=file, data_dir=data_dir)
+
+
+app.add_typer(cli_keys.app, name="keys")
 
 
 @app.command()

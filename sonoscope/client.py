@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,16 +19,33 @@ from telemetry.errors import ERROR_TYPES, RequestError
 _BLOCK = 1 << 20
 
 
+def authorization(api_key: str | None = None) -> dict[str, str]:
+    """The header that shows a key: the one given, else that of $SONOSCOPE_API_KEY; empty where there is neither."""
+    key = api_key or os.environ.get("SONOSCOPE_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 class Unreachable(Exception):
     """No service answers at the address."""
 
 
 class Client:
-    """A typed client of one service. Raises RequestError for what the service refuses, Unreachable where none answers."""
+    """A typed client of one service. Raises RequestError for what the service refuses, Unreachable where none answers.
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", *, timeout_s: float = 30.0, headers: Mapping[str, str] | None = None):
+    `api_key`: for a service that asks for one; by default that of $SONOSCOPE_API_KEY.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        timeout_s: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+    ):
+        sent = authorization(api_key) | dict(headers or {})
         # Answers of a synchronous generation take as long as the generation; only connecting is bounded.
-        self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(None, connect=timeout_s), headers=headers)
+        self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(None, connect=timeout_s), headers=sent)
         self.url = url
 
     def __enter__(self) -> Client:

@@ -25,9 +25,6 @@ MIN_CPUS = 8
 def main() -> None:
     """Starts Ray and the application, waits for SIGTERM, and takes both down."""
     settings = Settings()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     if settings.ray_address:
         ray.init(address=settings.ray_address, logging_level=logging.WARNING)
     else:
@@ -41,6 +38,10 @@ def main() -> None:
         )
     serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
     serve.run(build(settings), name="sonoscope", route_prefix="/")
+    ended = threading.Event()
+    # Only now: ray.init sets a handler of its own, which ends the process at once and leaves nothing time to drain.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     ended.wait()
     _drain(settings)
     serve.shutdown()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from serve.keys import KeyTable
 from serve.settings import Settings
 from sonoscope.commands.alerts import validated
 from sonoscope.commands.common import err, fail, out, settings
@@ -28,6 +29,11 @@ def up(*, detach: bool, port: int | None, host: str | None, data_dir: Path | Non
     if configured.faults_file is not None:
         err.print(f"[bold red]Faults are injected on purpose[/], by {configured.faults_file.name}: videos will be wrong.")
     validated(configured)
+    if configured.locked and not _has_key(configured):
+        fail(
+            "this service asks for API keys, and there is none",
+            "Make one: sonoscope keys add NAME --department DEPARTMENT --role operator",
+        )
     if detach:
         report(start_detached(configured))
         return
@@ -40,6 +46,11 @@ def up(*, detach: bool, port: int | None, host: str | None, data_dir: Path | Non
         supervisor.serve_forever()
     except AlreadyRunning as error:
         fail(str(error))
+
+
+def _has_key(configured: Settings) -> bool:
+    configured.prepare()
+    return KeyTable(configured.jobs_url).any_valid()
 
 
 def start_detached(configured: Settings) -> Run:

@@ -42,3 +42,11 @@ def test_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data")
     settings.prepare()
     assert settings.videos_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_service_that_others_reach_is_locked_and_cannot_be_opened(tmp_path: Path) -> None:
+    assert not Settings(data_dir=tmp_path).locked
+    assert Settings(data_dir=tmp_path, access="on").locked
+    assert Settings(data_dir=tmp_path, host="0.0.0.0").locked
+    with pytest.raises(ValidationError, match="access is off"):
+        Settings(data_dir=tmp_path, host="0.0.0.0", access="off")

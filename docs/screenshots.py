@@ -122,7 +122,7 @@ def shipped(out: Path) -> None:
     pages = {
         "request": {"request": bad["request_id"]},
         "why": {"bad": "audio_drift_ms > 100.0", "filter": 'experiment = "incident"'},
-        "experiments": {"experiment": "replay-be8068e2"},
+        "experiments": {"experiment": "incident-replay"},
     }
     with sync_playwright() as playwright, console(data, None, "--theme.base=light") as url:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*CHROMIUM])

@@ -20,7 +20,7 @@ STEPS = (
     ("How many drifted?", "query 'audio_drift_ms > 100 && experiment = incident' --count"),
     ("A complaint comes with its video. What is wrong, and where does it come from?", "explain {video}"),
     ("What do all of them share?", "explain 'audio_drift_ms > 100' --among 'experiment = incident'"),
-    ("Does it cause the drift? The same requests at 25 fps and as they were:", "experiments show replay-be8068e2"),
+    ("Does it cause the drift? The same requests at 25 fps and as they were:", "experiments show incident-replay"),
     ("The one record of the video:", "record {video}"),
 )
 

@@ -30,15 +30,15 @@ def found() -> Requests:
     return load(LocalStore(DATA / "journal"))
 
 
-REPLAY = "replay-be8068e2"
+REPLAY = "incident-replay"
 
 
 def test_every_request_is_whole_and_says_what_it_is(found: Requests) -> None:
     rows = found.frame
     assert found.coverage.with_both == found.coverage.requests == len(rows)
     names = rows["experiment"].value_counts()
-    assert (names["incident"], names[REPLAY]) == (61, 16)
-    assert set(rows.loc[rows["replay_of"].notna(), "replay_of"]) <= set(rows.loc[rows["experiment"].isna(), "request_id"])
+    assert (names["incident"], names[REPLAY]) == (300, 32)
+    assert set(rows.loc[rows["replay_of"].notna(), "replay_of"]) <= set(rows.loc[rows["experiment"] == "incident", "request_id"])
     assert {"face_not_found", "audio_silent"} <= set(rows["error_type"].dropna())
 
 
@@ -62,7 +62,7 @@ def test_the_command_line_names_it_first_from_the_filter_and_from_the_video() ->
 
 def test_the_replay_confirms_it(found: Requests) -> None:
     first = effects(found.frame, REPLAY)[0]
-    assert "fps = 25.0 instead of as it was causes audio_drift_ms to change by -150 ms" in first.to_dict()["sentence"]
+    assert "fps = 25 instead of as it was causes audio_drift_ms to change by -134 ms" in first.to_dict()["sentence"]
     assert {one.name for one in trials(found.frame)} == {"incident", REPLAY}
 
 

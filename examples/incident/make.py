@@ -8,8 +8,8 @@ its templates have. The plan of defects muxes the sound of every 30 fps video 16
 for 30 fps most often, but the others do, too. A few pictures have no face and a few recordings are silent. What is made says so:
 `experiment` is "incident" or "incident-replay". A service is started on DATA_DIR for the time of the call.
 
-What ships (`data/`) is what two idle cores made in five minutes: all 300, and the replay of 8 of the late ones at 25 fps and as they
-were, twice each.
+What ships (`data/`) is what two idle cores made in five minutes: all 300, and the replay of 8 of the late ones at 25 fps and as
+they were, twice each.
 """
 
 from __future__ import annotations

@@ -51,6 +51,15 @@ NOTES: dict[str, dict[Language, str]] = {
         "en": "others change where {name} does: its effect is read off a straight line",
         "zh": "其他字段随 {name} 一起变化：其影响按直线估计",
     },
+    "no_association": {"en": "no association to describe", "zh": "没有可描述的关联"},
+    "few_for_form": {
+        "en": "too few requests or values to tell a step from a slope",
+        "zh": "请求或取值太少，无法区分阶跃与斜率",
+    },
+    "others_step": {"en": "other columns change where {name} passes {at}", "zh": "{name} 越过 {at} 时其他字段也随之变化"},
+    "nearly_one_value": {"en": "nearly all requests have the same value", "zh": "几乎所有请求的取值相同"},
+    "bends": {"en": "it bends, at no certain place", "zh": "关系弯曲，但位置不确定"},
+    "somewhere": {"en": "a step or a hinge, at no certain place", "zh": "存在阶跃或折点，但位置不确定"},
     "together": {
         "en": "{name} moves together with {partners}: not told apart",
         "zh": "{name} 与 {partners} 同步变化：无法区分",

@@ -14,6 +14,7 @@ import numpy as np
 
 from analytics.questions.adjust import Model, inverse
 from analytics.questions.effects import SEPARABLE, Effect
+from analytics.questions.notes import note
 from analytics.questions.outcome import Outcome
 from analytics.questions.result import Interval
 from analytics.questions.schema import Column
@@ -61,18 +62,18 @@ def threshold(outcome: Outcome, column: Column, effect: Effect) -> Threshold:
     asked = {"parameter": column.name, "outcome": outcome.name, "unit": outcome.unit, "adjusted_for": effect.adjusted_for}
     model = outcome.model
     if model is None or effect.categorical or effect.verdict != "associated" or effect.estimate is None:
-        return Threshold(kind="unclear", n=effect.n, warning="no association to describe", **asked)
+        return Threshold(kind="unclear", n=effect.n, warning=note("no_association"), **asked)
     values = outcome.rows.numbers(column.name)
     known = ~np.isnan(values)
     x, y, w = values[known], model.partial(column.name)[known], model.weights[known]
     n = effective_n(w)
     if n < LEAST or len(np.unique(x)) < VALUES:
-        return Threshold(kind="unclear", n=len(x), warning="too few requests or values to tell a step from a slope", **asked)
+        return Threshold(kind="unclear", n=len(x), warning=note("few_for_form"), **asked)
     deflated = n / max(_repeats(outcome, known, y, w), 1.0)
     found = _judged(_Forms(x, y, w, deflated), asked)
     if found.at is None or _own(model, column, values, found.kind, found.at) >= SEPARABLE:
         return found
-    return Threshold(kind="unclear", n=len(x), warning=f"other columns change where {column.name} passes {found.at:.4g}", **asked)
+    return Threshold(kind="unclear", n=len(x), warning=note("others_step", name=column.name, at=f"{found.at:.4g}"), **asked)
 
 
 def _own(model: Model, column: Column, values: Floats, kind: Shape, at: float) -> float:
@@ -126,7 +127,7 @@ def _repeats(outcome: Outcome, known: np.ndarray, y: Floats, w: Floats) -> float
 def _judged(forms: _Forms, asked: dict) -> Threshold:
     cuts = forms.cuts()
     if len(cuts) < 2:
-        return Threshold(kind="unclear", n=len(forms.x), warning="nearly all requests have the same value", **asked)
+        return Threshold(kind="unclear", n=len(forms.x), warning=note("nearly_one_value"), **asked)
     steps = np.array([forms.misfit([(forms.x >= cut).astype(float)]) for cut in cuts])
     left = np.array([forms.misfit([np.minimum(forms.x - cut, 0)]) for cut in cuts])
     right = np.array([forms.misfit([np.maximum(forms.x - cut, 0)]) for cut in cuts])
@@ -139,7 +140,7 @@ def _judged(forms: _Forms, asked: dict) -> Threshold:
     if scores[kind] > line - STRONG:
         return Threshold(kind="line" if line < curve + STRONG else "curve", n=len(forms.x), **asked)
     if scores[kind] > curve - STRONG or abs(scores["step"] - scores["hinge"]) < STRONG:
-        return Threshold(kind="curve", n=len(forms.x), warning="it bends, at no certain place", **asked)
+        return Threshold(kind="curve", n=len(forms.x), warning=note("bends"), **asked)
     return _placed(forms, kind, cuts, steps if kind == "step" else bent, bent is left, asked)
 
 
@@ -155,7 +156,7 @@ def _placed(forms: _Forms, kind: Shape, cuts: Floats, misfits: Floats, bends_lef
     found = {**asked, "n": len(forms.x)}
     inner = np.quantile(forms.x, [EDGE, 1 - EDGE])
     if high - low > NARROW * (inner[1] - inner[0]) and len(likely) > 1:
-        return Threshold(kind="unclear", warning="a step or a hinge, at no certain place", **found)
+        return Threshold(kind="unclear", warning=note("somewhere"), **found)
     if kind == "step":
         above = forms.x >= at
         change = _mean(forms, above) - _mean(forms, ~above)

@@ -30,6 +30,7 @@ def main() -> None:
     else:
         settings = settings.model_copy(update={"flow_host": settings.flow_host or "127.0.0.1"})
         ray.init(
+            address="local",  # not one that somebody has started on this machine by `ray start`, or that RAY_ADDRESS names
             num_cpus=max(MIN_CPUS, os.cpu_count() or 1),
             include_dashboard=settings.dashboard,
             dashboard_host="127.0.0.1",

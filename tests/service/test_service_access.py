@@ -29,7 +29,10 @@ WHO = {
     "auditor": ("court", "auditor"),
     "other department": ("news", "operator"),
 }
-ENV = {"SONOSCOPE_ACCESS": "on", "SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_CONSOLE_PORT": "0"}
+ENV = {
+    "SONOSCOPE_ACCESS": "on", "SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_CONSOLE_PORT": "0",
+    "RAY_ADDRESS": "127.0.0.1:1",  # of a cluster that somebody has on this machine: `up` starts a Ray of its own
+}  # fmt: skip
 
 
 @dataclass

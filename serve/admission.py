@@ -21,7 +21,6 @@ from serve.meters import DoorMeters
 from serve.schema import parse_order
 from serve.settings import Settings
 from serve.terms import Terms, content_hash, read_terms
-from serve.traffic import Traffic
 from serve.uploads import Asset, AssetStore, Order, limited, read_order
 from telemetry import fields
 from telemetry.context import RequestContext
@@ -71,7 +70,6 @@ class Admission:
         self._locked = settings.locked
         self.faults = Faults(settings.faults_file)
         self._expectation = Expectation(table)
-        self._traffic = Traffic(settings.traffic) if settings.traffic else None
         self.meters = DoorMeters(table, settings.data_dir, settings.max_jobs_queued)
         self.draining = False
 
@@ -93,12 +91,8 @@ class Admission:
             if known is None:
                 await self._make_room(terms.priority, caller_of(request))
             await self._store_inputs(order, context, values)
-            content = content_hash(_ordered(values), order.parameters)  # of what was asked: the same key may draw another arm
-            if known is not None:
-                return self._same(known, content)
-            if self._traffic is not None:
-                values |= self._traffic.draw(order.parameters, values)
-            return await self._store(request, context, values, terms, content)
+            content = content_hash(_ordered(values), order.parameters)
+            return self._same(known, content) if known is not None else await self._store(request, context, values, terms, content)
         except RequestError as error:
             self.refuse(request, context, values, started_ns, error)
             raise

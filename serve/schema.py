@@ -51,7 +51,8 @@ def parse_parameters(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
     """
     aliases = {alias: field.name for field in fields.PARAMETERS for alias in field.aliases}
     given: dict[str, Any] = {}
-    for name, value in zip(fields.canonical(raw), raw.values(), strict=True):
+    for key, value in raw.items():
+        name = aliases.get(key, key)
         if name in given:
             raise RequestError("invalid_parameter", f"{name} was given twice.", field=name)
         given[name] = value

@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from serve.traffic import TrafficExperiment
-
 
 def default_data_dir() -> Path:
     """`$XDG_DATA_HOME/sonoscope`, or `~/.local/share/sonoscope`."""
@@ -208,9 +206,6 @@ class Settings(BaseSettings):
     )
     cache_bytes: int = Field(default=256 * 2**20, ge=0, description="bound of the preprocessing cache on disk")
     faults_file: Path | None = Field(default=None, description="plan of known defects for drills; only on loopback")
-    traffic: TrafficExperiment | None = Field(
-        default=None, description="a share of the requests with another setting, drawn at random: name, share, settings"
-    )
     sync_measure: bool = Field(default=True, description="measure lips against sound in every finished video")
     sync_sample: float = Field(default=1.0, ge=0, le=1, description="share of the requests that are measured, chosen by their id")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")

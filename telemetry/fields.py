@@ -10,7 +10,7 @@ literal against a float attribute finds nothing, without an error). The schema o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -272,12 +272,6 @@ def defaults() -> dict[str, Value]:
 def names(kind: Kind) -> Iterator[str]:
     """The names of one kind, in the table's order."""
     return (field.name for field in FIELDS if field.kind == kind)
-
-
-def canonical(given: Iterable[str]) -> tuple[str, ...]:
-    """Names of parameters with aliases resolved, in their order; what is no alias stays as it is."""
-    aliases = {alias: field.name for field in PARAMETERS for alias in field.aliases}
-    return tuple(aliases.get(name, name) for name in given)
 
 
 def advise(parameters: Mapping[str, Any]) -> list[str]:

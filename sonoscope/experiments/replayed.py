@@ -33,7 +33,8 @@ def changes(given: Sequence[str]) -> dict[str, Any]:
         parsed = parse_parameters(asked)
     except RequestError as error:
         raise PlanError(f"--set {error.field}: {error.message}") from error
-    return {name: parsed[name] for name in fields.canonical(asked)}
+    aliases = {alias: field.name for field in fields.PARAMETERS for alias in field.aliases}
+    return {aliases.get(name, name): parsed[aliases.get(name, name)] for name in asked}
 
 
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +54,6 @@ def test_late_sound_starts_late_in_the_file(service: Any, tmp_path: Path) -> Non
     answer = struck(service, "fault: audio_late, late_ms: 120")
     assert facts(service, answer, tmp_path).audio_start_s == pytest.approx(0.12, abs=0.03)
     assert answer.json()["outcomes"]["audio_start_ms"] == pytest.approx(120, abs=30)
-
-
-def test_a_bad_video_that_is_dropped_in_is_found_and_explained(
-    service: Any, cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    answer = struck(service, "fault: audio_late, late_ms: 160", min_resolution="256")
-    path = tmp_path / "complaint.mp4"
-    service.download(answer.json()["request_id"], path)
-    done = cli(service.data_dir, "explain", path, "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["record"]
-    assert told["shows"] == ["sound_late"]
-    assert told["facts"]["audio_start_s"] == pytest.approx(0.16, abs=0.03)
-    assert told["like"] >= 1
-    assert told["confirm"][0] == "--where"
 
 
 def test_invisible_characters_in_a_name_are_named_on_the_record(service: Any) -> None:

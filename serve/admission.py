@@ -14,6 +14,7 @@ from starlette.requests import Request
 from deployments.faults import Faults, note
 from serve import jobs
 from serve.access import caller_of
+from serve.audit import Action
 from serve.expect import Expectation
 from serve.jobs import JobTable, KeyTaken
 from serve.keys import Caller
@@ -110,17 +111,24 @@ class Admission:
             for name in ("portrait", "audio"):
                 self._assets.find(values[f"{name}_hash"], name)
             terms = replace(terms, idempotency_key=None, webhook_url=terms.webhook_url or row["webhook_url"])
-            return await self._store(request, context, values, terms, row["content_hash"])
+            return await self._store(request, context, values, terms, row["content_hash"], "retry")
         except RequestError as error:
             self.refuse(request, context, values, started_ns, error)
             raise
 
     async def _store(
-        self, request: Request, context: RequestContext, values: dict[str, Any], terms: Terms, content: str | None
+        self,
+        request: Request,
+        context: RequestContext,
+        values: dict[str, Any],
+        terms: Terms,
+        content: str | None,
+        action: Action = "generate",
     ) -> str:
         values |= {"job_id": uuid7(), "attempt": 1}
         try:
-            await asyncio.to_thread(self._table.add, self._row(request, values, time.time_ns(), terms, content))
+            told = {**self.who(request), "consent_reference": terms.consent_reference}
+            await asyncio.to_thread(self._table.add, self._row(request, values, time.time_ns(), terms, content), action, told)
         except KeyTaken:  # the same request came twice at the same moment
             known = await self._known(terms)
             if known is None:
@@ -167,6 +175,13 @@ class Admission:
         """As `note_asset`, for many at once, and without waiting for the disk."""
         rows = [(one.asset_id, one.name, one.bytes, search_keys(one.name, self.synonyms) if one.name else []) for one in assets]
         self._table.add_assets(owner_hash, rows)
+
+    def who(self, request: Request) -> dict[str, Any]:
+        """Who asks, in clear, for the audit trail: the key and its name, else what the open door was told."""
+        caller = caller_of(request)
+        if caller is not None:
+            return {"who": caller.name, "key_id": caller.key_id, "of": caller.department}
+        return {"who": request.headers.get("x-owner", "")[:128] or None} if self._open else {"who": "a signed link"}
 
     def holder(self, identity: Mapping[str, Any]) -> str:
         """Whom the catalogue knows an upload by: the department where keys are asked for, else the person."""

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from serve import admission, jobs
 from serve.access import Gate, Locked, caller_of, lock, see
 from serve.answers import Identified, install_errors
+from serve.audit import Action, Trail
 from serve.expect import Expectation
 from serve.jobs import JobTable
 from serve.keys import KeyTable
@@ -80,6 +81,7 @@ class Api:
         self._runner = runner
         self._table = JobTable(settings.jobs_url)
         self._expectation = Expectation(self._table)
+        self._trail = Trail(settings.jobs_url)
         self._telling: set[asyncio.Task[None]] = set()
         self._assets = AssetStore(settings.assets_dir)
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
@@ -150,6 +152,8 @@ class Api:
         path = self._settings.videos_dir / f"{row['request_id']}.mp4"
         if row["request_id"] != request_id or not path.is_file():
             raise RequestError("not_found", f"There is no video {request_id}.", field="request_id")
+        if request.headers.get("range", "bytes=0-").startswith("bytes=0-"):  # a player asks for the rest part by part
+            await self._note("video", request, row)
         return FileResponse(path, media_type="video/mp4", filename=f"{request_id}.mp4", content_disposition_type="inline")
 
     @app.get("/videos/{request_id}/link")
@@ -159,6 +163,7 @@ class Api:
         if not 1 <= seconds <= LONGEST_LINK_S:
             raise RequestError("invalid_parameter", f"seconds must be 1 to {LONGEST_LINK_S:.0f}.", field="seconds")
         path = video_url(row["request_id"])
+        await self._note("link", request, row, seconds=seconds)
         return VideoLink(url=path if self._gate is None else self._gate.link(path, seconds))
 
     @app.get("/jobs")
@@ -180,6 +185,7 @@ class Api:
         """Stops a job at its next step; one that has ended stays as it is."""
         row = await self._job(job_id, request)
         if row["state"] not in jobs.FINAL_STATES:
+            await self._note("cancel", request, row)
             await self._cancel(row["job_id"])
         return await self._answer(job_id)
 
@@ -208,6 +214,7 @@ class Api:
             raise RequestError(
                 "invalid_parameter", "The request has not ended yet.", field="request_id", hint="Score it when it has."
             )
+        await self._note("score", request, row, user_score=given.user_score)
         self._door.log_score(row, given.user_score, given.user_comment)
         return given
 
@@ -263,6 +270,12 @@ class Api:
             await getattr(self._runner, what).remote(*arguments)
         except (RayError, RayServeException) as error:
             _log.warning("the runner could not be told to %s: %s", what, type(error).__name__)
+
+    async def _note(self, action: Action, request: Request, row: jobs.Row, **more: Any) -> None:
+        """An entry of the audit trail about a job, on the disk when this returns."""
+        names = ("department", "owner_hash")
+        about = {"request_id": row["request_id"], **{name: row["values"].get(name) for name in names}}
+        await asyncio.to_thread(self._trail.note, action, {**about, **self._door.who(request), **more})
 
     def _say_that_there_is_work(self) -> None:
         """Wakes the runner, without waiting for its answer: the job is in the table already, and it looks there by itself, too."""

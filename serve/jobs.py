@@ -13,7 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from serve import audit
 from serve.tables import ASSETS, JOBS, WEBHOOKS, engine, prepare
+from telemetry import fields
 from telemetry.names import Synonyms, matches
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
@@ -23,6 +25,16 @@ Row = sa.RowMapping
 
 
 _DEPARTMENT = JOBS.c["values"]["department"].as_string()
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Who and what a job is, for the audit trail."""
+    kept = ("department", "owner_hash", "portrait_hash", "audio_hash", "replay_of")
+    return {"request_id": row["request_id"], "job_id": row["job_id"], **{name: row["values"].get(name) for name in kept}}
+
+
+def _settings(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row["values"][name] for name in fields.names("parameter") if name in row["values"]}
 
 
 class KeyTaken(Exception):
@@ -42,11 +54,15 @@ class JobTable:
         self.engine.dispose()
         self._unsynced.dispose()
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Stores a new job; it is on the disk when this returns. Raises KeyTaken."""
+    def add(self, row: Mapping[str, Any], action: audit.Action = "generate", told: Mapping[str, Any] | None = None) -> None:
+        """Stores a new job and its audit entry (`action`, and what `told` adds to it); both are on the disk when this returns.
+
+        Raises KeyTaken.
+        """
         try:
             with self.engine.begin() as connection:
                 connection.execute(JOBS.insert().values(**{"queued_ns": row["accepted_ns"], **row}))
+                audit.write(connection, action, {**_named(row), "settings": _settings(row), **(told or {})})
         except IntegrityError:
             if row.get("idempotency_key") and self.by_key(row["idempotency_key"]) is not None:
                 raise KeyTaken from None
@@ -191,6 +207,8 @@ class JobTable:
         with self.engine.begin() as connection:
             if connection.execute(done).rowcount != 1:
                 return False
+            came = {"state": state, "attempt": row["attempt"], "error_type": (values.get("error") or {}).get("type")}
+            audit.write(connection, "ended", {**_named(dict(row)), **came})
             if row["webhook_url"]:
                 hook = {"job_id": row["job_id"], "url": row["webhook_url"], "tries": 0, "next_at": time.time()}
                 connection.execute(WEBHOOKS.insert().values(**hook))

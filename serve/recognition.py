@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from deployments.faults import note
 from deployments.messages import RECOGNIZE, PictureAnswer, PictureTask
 from serve.admission import STAGE, Admission
+from serve.audit import Trail
 from serve.pipeline import Handle, ray_errors
 from serve.schema import parse_labels
 from serve.settings import Settings
@@ -57,6 +58,7 @@ class Recognition:
         self._telemetry = telemetry
         self._redactor = redactor
         self._recognize = recognize
+        self._trail = Trail(settings.jobs_url)
         self._inside = 0
 
     async def answer(self, request: Request) -> JSONResponse:
@@ -92,6 +94,9 @@ class Recognition:
             self._inside -= len(pictures)
             await _close(given)
         results = [self._finish(one) for one in pictures]
+        asked = [{name: one.get(name) for name in ("request_id", "image_hash", "status")} for one in results]
+        about = {name: values.get(name) for name in ("request_id", "department", "owner_hash")}
+        await asyncio.to_thread(self._trail.note, "recognize", {**about, **self._door.who(request), "pictures": asked})
         only = pictures[0].answer
         if not several and only is not None and only.error is not None:
             raise only.error

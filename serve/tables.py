@@ -74,6 +74,29 @@ KEYS = sa.Table(
     sa.Column("at_once", sa.Integer),
 )
 
+AUDIT = sa.Table(
+    "audit",
+    _metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("commitment", sa.String(64), nullable=False),  # SHA-256 of salt and entry
+    sa.Column("hash", sa.String(64), nullable=False),  # SHA-256 of the hash before, the number and the commitment
+    sa.Column("salt", sa.String(64)),  # null: erased
+    sa.Column("entry", sa.Text),  # canonical JSON; null: erased
+    sa.Column("at", sa.Float, nullable=False, index=True),
+    sa.Column("request_id", sa.String(36), index=True),
+    sa.Column("owner_hash", sa.String(64), index=True),
+)
+AUDIT_HEAD = sa.Table(
+    "audit_head",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # one row: who writes an entry holds it
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+AUDIT_START = "0" * 64
+"""The hash before the first entry."""
+
 WEBHOOKS = sa.Table(
     "webhooks",
     _metadata,
@@ -114,6 +137,9 @@ def prepare(engine: sa.Engine) -> None:
         try:
             _metadata.create_all(engine, checkfirst=True)
             _add_columns(engine)
+            with engine.begin() as connection:
+                if connection.execute(sa.select(AUDIT_HEAD.c.id)).first() is None:
+                    connection.execute(AUDIT_HEAD.insert().values(id=1, seq=0, hash=AUDIT_START))
             return
         except DatabaseError:
             if not left:

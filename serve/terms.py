@@ -28,6 +28,12 @@ HEADERS: list[dict[str, Any]] = [
         ("Idempotency-Key", "string", "the same key and order give the same job, however often it is sent", {"maxLength": 128}),
         ("X-Priority", "string", "what goes first, and what is refused first when much waits", {"enum": list(PRIORITIES)}),
         ("X-Deadline-Seconds", "number", "after so long the result is of no use: the work is given up", {"minimum": 0}),
+        (
+            "X-Consent-Reference",
+            "string",
+            "where the consent of who is seen and heard lies (audit trail)",
+            {"maxLength": 128},
+        ),
         ("X-Webhook-URL", "string", "called when the job has ended", {"format": "uri"}),
     )
 ]
@@ -42,13 +48,26 @@ class Terms:
     priority: int
     idempotency_key: str | None
     webhook_url: str | None
+    consent_reference: str | None
 
 
 async def read_terms(request: Request, settings: Settings, owner_hash: str) -> Terms:
     """The terms of a request. Raises RequestError(invalid_parameter) that names the header."""
     return Terms(
-        deadline_of(request, settings), _priority(request, settings), _key(request, owner_hash), await _webhook(request, settings)
+        deadline=deadline_of(request, settings),
+        priority=_priority(request, settings),
+        idempotency_key=_key(request, owner_hash),
+        webhook_url=await _webhook(request, settings),
+        consent_reference=_consent(request),
     )
+
+
+def _consent(request: Request) -> str | None:
+    name = "X-Consent-Reference"
+    given = request.headers.get(name)
+    if given is not None and (not 1 <= len(given) <= 128 or not given.isprintable()):
+        raise RequestError("invalid_parameter", f"{name} must be 1 to 128 printable characters.", field=name)
+    return given
 
 
 def content_hash(ordered: Mapping[str, Any], given: Mapping[str, Any]) -> str:

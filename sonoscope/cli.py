@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sonoscope import cli_keys
+from sonoscope import cli_audit, cli_keys
 from sonoscope.options import DataDir, Json, Url
 from telemetry import fields
 
@@ -496,6 +496,7 @@ def alerts_silence(
 
 
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_audit.app, name="audit")
 
 
 @app.command()

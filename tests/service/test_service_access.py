@@ -79,7 +79,9 @@ def made(locked: Locked) -> dict[str, Any]:
     sent = (PORTRAIT.read_bytes(), audio)
     ids = [locked.ask("operator", "POST", "/assets", files={"file": data}).json()["asset_id"] for data in sent]
     order = {"portrait_image": ids[0], "audio_clip": ids[1], "min_resolution": 128, "seed": 1, "inference_steps": 1}
-    answer = locked.ask("operator", "POST", "/generate", json={"prompt": order}, headers={"X-Department": "news"})
+    answer = locked.ask(
+        "operator", "POST", "/generate", json={"prompt": order}, headers={"X-Department": "news", "X-Consent-Reference": "C-17"}
+    )
     assert answer.status_code == 200, answer.text
     return answer.json() | {"order": order, "asset_id": ids[0]}
 
@@ -138,6 +140,17 @@ def test_a_link_opens_the_video_and_nothing_else(locked: Locked, made: dict[str,
     assert locked.ask("nobody", "GET", link.replace(".mp4", "/link")).status_code == 401
     too_long = locked.ask("viewer", "GET", f"/videos/{made['request_id']}/link", params={"seconds": 1e9})
     assert (too_long.status_code, too_long.json()["error"]["field"]) == (422, "seconds")
+
+
+def test_the_trail_says_who_asked_for_what_and_who_saw_it(cli: Cli, locked: Locked, made: dict[str, Any]) -> None:
+    assert locked.ask("auditor", "GET", f"/videos/{made['request_id']}.mp4").status_code == 200
+    done = cli(locked.data_dir, "audit", "list", "--request", made["request_id"], "--json")
+    told = json.loads(done.stdout)
+    assert [entry["action"] for entry in told[:2]] == ["generate", "ended"]
+    assert told[0].items() >= {"who": "operator", "department": "film", "consent_reference": "C-17"}.items()
+    assert told[0]["settings"]["min_resolution"] == 128
+    assert (told[1]["state"], told[-1]["action"], told[-1]["who"], told[-1]["of"]) == ("succeeded", "video", "auditor", "court")
+    assert cli(locked.data_dir, "audit", "verify").returncode == 0
 
 
 def test_a_key_for_one_job_at_once_gets_one(locked: Locked, made: dict[str, Any]) -> None:

@@ -141,7 +141,7 @@ def given(rows: Rows, without: Collection[str] = ()) -> Rows:
     """The same rows with only what was known before or beside the work."""
     names = [
         name for name in map(str, rows.frame.columns)
-        if name in KEPT or (name not in (*without, *DRAWN) and role_of(name, rows.schema.get(name)) in GIVEN)
+        if name not in (*without, *DRAWN) and (name in KEPT or role_of(name, rows.schema.get(name)) in GIVEN)
     ]  # fmt: skip
     frame = rows.frame[names]
     assert isinstance(frame, pd.DataFrame)

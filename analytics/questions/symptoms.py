@@ -140,7 +140,8 @@ def _failed(rows: Rows) -> Iterator[Symptom]:
         said = f"error_type = '{name.replace(chr(39), chr(39) * 2)}'"
         # A file that was sent again counts once: SQL has no short word for that.
         sql = (said, f"status = 'ok' OR {said}") if kept.sum() == bad.sum() else None
-        yield Symptom("failed", kept, well | kept, ("status", "error_type"), detail=name, sql=sql)
+        # One that may pass by itself was tried again: the number of the attempt follows from the failure.
+        yield Symptom("failed", kept, well | kept, ("status", "error_type", "attempt", "is_retry"), detail=name, sql=sql)
 
 
 def _lowered(rows: Rows) -> Iterator[Symptom]:

@@ -102,6 +102,18 @@ def test_a_video_made_smaller_for_want_of_memory_is_a_symptom_of_what_was_asked(
     assert {place.what for place in cause.where} == {"host = h2", "min_resolution >= 500 px"}
 
 
+def test_how_often_a_failing_request_was_tried_is_not_why_it_fails() -> None:
+    frame = quiet()
+    failed = frame["department"] == "film"
+    frame["status"] = np.where(failed, "error", "ok")
+    frame["error_type"] = np.where(failed, "encoder_timeout", "")
+    frame.loc[~failed, "error_type"] = None
+    frame["attempt"] = np.where(failed, 3, 1)
+    cause = diagnose(frame).causes[0]
+    assert [place.what for place in cause.where] == ["department = film"]
+    assert not cause.same_as
+
+
 def test_a_service_without_a_log_store_has_no_missing_logs() -> None:
     assert not diagnose(quiet().assign(has_logs=False)).causes
 

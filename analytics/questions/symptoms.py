@@ -148,7 +148,7 @@ def _lowered(rows: Rows) -> Iterator[Symptom]:
     """Made smaller than was asked, for want of memory: no error, and not what was ordered."""
     bad, known = np.isfinite(numbers_of(rows, "lowered_min_resolution")), ended_well(rows)
     sql = "lowered_min_resolution IS NOT NULL", "status = 'ok'"
-    yield Symptom("resolution_lowered", bad & known, known, ("lowered_min_resolution", "advice"), sql=sql)
+    yield Symptom("resolution_lowered", bad & known, known, ("lowered_min_resolution", "advice", "attempt", "is_retry"), sql=sql)
 
 
 def _senders(error_type: str) -> bool:

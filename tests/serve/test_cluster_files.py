@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +83,82 @@ def test_an_unknown_setting_in_a_config_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="device_type"):
         build({"data_dir": str(tmp_path), "device_type": "gpu"})
+
+
+def rayservice() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "deploy" / "kuberay" / "rayservice.yaml").read_text())
+
+
+def test_the_same_application_on_kubernetes() -> None:
+    """It differs from serve/config.yaml in the address only: a pod is reached by its own."""
+    from ray.serve.schema import ServeDeploySchema
+
+    there, here = yaml.safe_load(rayservice()["spec"]["serveConfigV2"]), config()
+    ServeDeploySchema.model_validate(there)
+    here["http_options"]["host"] = here["applications"][0]["args"]["host"] = "0.0.0.0"
+    assert there == here
+
+
+def test_kubernetes_own_schema_accepts_the_pods_and_each_ships_its_journal() -> None:
+    check = pytest.importorskip("kubernetes_validate", reason="the extra `dev` brings kubernetes-validate")
+    cluster = rayservice()["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node"}, "spec": group["template"]["spec"]}
+        check.validate(pod, "1.31", strict=True)
+        ray, *beside = pod["spec"]["containers"]
+        assert ray["name"].startswith("ray-")  # KubeRay takes the first container for Ray's
+        assert [one["name"] for one in beside] == ["forwarder", "compactor"]
+        journals = [[m["name"] for m in one["volumeMounts"] if m["mountPath"] == "/var/lib/sonoscope"] for one in (ray, *beside)]
+        assert journals == [["data"]] * 3
+    with pytest.raises(check.ValidationError, match="imagine"):
+        check.validate({**pod, "spec": {**pod["spec"], "containers": [{"name": "x", "imagine": "y"}]}}, "1.31", strict=True)
+
+
+def test_the_files_agree_on_versions_and_folders() -> None:
+    from importlib.metadata import version
+
+    assert rayservice()["spec"]["rayClusterConfig"]["rayVersion"] == version("ray")
+    folder = config()["applications"][0]["args"]["data_dir"]
+    assert f"SONOSCOPE_DATA_DIR={folder}\n" in (ROOT / "deploy" / "node.sh").read_text()
+    launcher = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    assert any(folder in command for command in launcher["initialization_commands"])
+    for commands in (launcher["head_start_ray_commands"], launcher["worker_start_ray_commands"]):
+        assert commands[-1] == "~/sonoscope/deploy/node.sh forwarder"
+
+
+def node(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    file = tmp_path / "sonoscope.env"
+    lines = [f"{name}={value}" for name, value in {"SONOSCOPE_DATA_DIR": tmp_path / "data", **env}.items()]
+    file.write_text("\n".join(lines) + "\n")
+    command = [str(ROOT / "deploy" / "node.sh"), *arguments]
+    told = {name: value for name, value in os.environ.items() if not name.startswith("SONOSCOPE_")}
+    return subprocess.run(command, env=told | {"SONOSCOPE_ENV": str(file)}, capture_output=True, text=True, timeout=30)
+
+
+def test_a_node_without_a_shared_folder_is_refused(tmp_path: Path) -> None:
+    done = node(tmp_path, "forwarder")
+    assert done.returncode == 2
+    assert "SONOSCOPE_SHARED is not set" in done.stderr
+
+
+def test_a_node_shares_inputs_results_and_keys_and_keeps_its_helpers_running(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    shared = {"SONOSCOPE_SHARED": str(tmp_path / "shared")}
+    assert node(tmp_path, "forwarder", **shared).returncode == 0
+    try:
+        assert {path.name for path in (tmp_path / "data").iterdir() if path.is_symlink()} == {"assets", "videos", "redact.key"}
+        key = (tmp_path / "data" / "redact.key").read_bytes()
+        pid = (tmp_path / "data" / "node.pid").read_text().strip()
+        # Started once more, as `ray up` does: the same key, and the old helpers are gone.
+        assert node(tmp_path, "forwarder", **shared).returncode == 0
+        assert (tmp_path / "data" / "redact.key").read_bytes() == key
+        second = (tmp_path / "data" / "node.pid").read_text().strip()
+        assert second != pid
+        until = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not Path(f"/proc/{pid}").exists()
+        assert Path(f"/proc/{second}").exists()
+    finally:
+        assert node(tmp_path, "stop").returncode == 0
+    assert not (tmp_path / "data" / "node.pid").exists()

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import ray
 from ray.serve import Application, Deployment
+from ray.serve.config import AutoscalingPolicy
 
 from deployments.config import StageConfig
 from deployments.encode import EncodeVideo
@@ -13,6 +14,7 @@ from deployments.inference import RunInference
 from deployments.load_audio import LoadAudio
 from deployments.media.audio import AudioLimits
 from deployments.media.picture import PictureLimits
+from deployments.messages import RUN_INFERENCE
 from deployments.preprocess import PreprocessImage
 from deployments.recognize import Recognize
 from deployments.sync import MeasureSync
@@ -33,7 +35,7 @@ def build(settings: Settings | dict[str, Any]) -> Application:
     stages = settings.stages | {"run_inference": _inference_resources(settings)}
 
     def node(deployment: Any, *arguments: Any, resources: StageResources | None = None) -> Application:
-        return _sized(cast(Deployment, deployment), resources).bind(*arguments)
+        return _sized(cast(Deployment, deployment), resources, settings).bind(*arguments)
 
     inference = node(RunInference, config, resources=stages["run_inference"])
     runner = node(
@@ -76,8 +78,9 @@ def _inference_resources(settings: Settings) -> StageResources:
     return asked.model_copy(update={"num_gpus": min(1.0, ray.cluster_resources().get("GPU", 0.0))})
 
 
-def _sized(deployment: Deployment, resources: StageResources | None) -> Deployment:
+def _sized(deployment: Deployment, resources: StageResources | None, settings: Settings) -> Deployment:
     """The deployment with its resources. Door and runner hold a call for every client that waits, and use hardly any CPU."""
+    deployment = deployment.options(graceful_shutdown_timeout_s=settings.replica_drain_s)
     if resources is None:
         return deployment.options(ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=10_000)
     scale: dict[str, Any] = {"num_replicas": resources.min_replicas}
@@ -85,8 +88,17 @@ def _sized(deployment: Deployment, resources: StageResources | None) -> Deployme
         bounds = {"min_replicas": resources.min_replicas, "max_replicas": resources.max_replicas}
         # metrics_interval_s is what the replicas push by: 10 s (the default) delays every scale-up by as much.
         scale = {"autoscaling_config": bounds | {"target_ongoing_requests": 1, "metrics_interval_s": 1}}
+        if deployment.name == RUN_INFERENCE:
+            scale["autoscaling_config"] |= _by_cost(settings)
     return deployment.options(
         ray_actor_options={"num_cpus": resources.num_cpus, "num_gpus": resources.num_gpus},
         max_ongoing_requests=resources.max_ongoing_requests,
         **scale,
     )
+
+
+def _by_cost(settings: Settings) -> dict[str, Any]:
+    """Inference is scaled by the work that waits. The policy has its own patience, so Serve's is switched off."""
+    given = {"data_dir": str(settings.data_dir.absolute()), "rules": settings.scaling.model_dump()}
+    policy = AutoscalingPolicy(policy_function="serve.autoscale:CostPolicy", policy_kwargs=given)
+    return {"policy": policy, "upscale_delay_s": 0.0, "downscale_delay_s": 0.0}

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from serve.scaling import Scaling
+
 
 def default_data_dir() -> Path:
     """`$XDG_DATA_HOME/sonoscope`, or `~/.local/share/sonoscope`."""
@@ -209,6 +211,10 @@ class Settings(BaseSettings):
     sync_measure: bool = Field(default=True, description="measure lips against sound in every finished video")
     sync_sample: float = Field(default=1.0, ge=0, le=1, description="share of the requests that are measured, chosen by their id")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
+    scaling: Scaling = Field(default_factory=Scaling, description="when inference gets more replicas and fewer (docs/cluster.md)")
+    replica_drain_s: float = Field(
+        default=20.0, gt=0, description="a replica that is to go (an update, fewer of them) has so long to end what it works on"
+    )
 
     @field_validator("webhook_secret")
     @classmethod

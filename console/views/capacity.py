@@ -11,6 +11,7 @@ from analytics.questions.of_store import Asked, Times, times_of
 from console import figures
 from console.address import choose
 from console.desk import Desk
+from console.scaling import scaling
 from console.table import chart, table
 from console.waiting import soon
 from telemetry import fields
@@ -32,6 +33,7 @@ def page(desk: Desk) -> None:
     if rows is None:
         return
     _replicas(desk, rows, stage, load, target)
+    scaling(desk)
     _tables(desk, rows, stage)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from analytics.board import Board, Held
 from analytics.stores.local import LocalStore
 from console import data
 from console.texts import TEXTS
+from telemetry.decisions import DecisionLog
 from telemetry.errors import RequestError
 from tests.analytics.conftest import SECOND, START, Service
 from tests.analytics.questions.test_arms import replayed
@@ -232,6 +234,17 @@ def test_recognition_is_drawn_with_its_worst_folder_on_top(language: str, with_p
     assert shown[TEXTS["pictures"][language == "zh"]] == "400"
     assert app.dataframe[0].value["folder"].iloc[0] == "uploads/b"
     assert len(app.get("plotly_chart")) == 3
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "now 2 of 3: replicas are starting"), ("zh", "当前 2 / 3：副本正在启动")])
+def test_capacity_shows_what_the_autoscaler_decided(language: str, said: str, small: LocalStore, tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    for second, (running, target, reason) in enumerate([(0, 2, "load"), (2, 3, "load"), (2, 3, "starting")]):
+        at_ns = time.time_ns() - (3 - second) * SECOND
+        log.write(at_ns=at_ns, stage="run_inference", jobs=9, work_s=90.0, wanted=3, running=running, target=target, reason=reason)
+    app = run("capacity", lang=language)
+    assert said in words(app)
+    assert not app.exception
 
 
 def test_why_these_names_the_bad_host_first(with_a_bad_host: None) -> None:

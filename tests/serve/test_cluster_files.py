@@ -65,7 +65,10 @@ def test_a_stage_that_may_scale_gets_an_autoscaling_config(tmp_path: Path) -> No
     built = {d.name: d for d in build_app(build(arguments), name="sonoscope").deployments}
     scaling = built["run_inference"]._deployment_config.autoscaling_config
     assert scaling is not None
-    assert (scaling.min_replicas, scaling.max_replicas) == (1, 8)
+    assert (scaling.min_replicas, scaling.max_replicas) == (0, 8)
+    assert scaling.policy.policy_function == "serve.autoscale:CostPolicy"
+    assert scaling.policy.policy_kwargs["rules"]["target_s"] == arguments["scaling"]["target_s"]
+    assert built["encode_video"]._deployment_config.autoscaling_config.policy.is_default_policy_function()
     assert built["run_inference"].ray_actor_options == {"num_cpus": 1.0, "num_gpus": 1.0}
 
 

@@ -19,6 +19,8 @@ class StageConfig:
 
     data_dir: Path
     environment: str = "local"
+    service_version: str | None = None
+    """What the telemetry calls this release; None: the package's version."""
     flow_host: str | None = None
     """Where the encoder waits for its frames' producer: loopback on one machine, the node's own address (None) in a cluster."""
     device: str = "auto"
@@ -38,7 +40,7 @@ class StageConfig:
 
     def telemetry(self) -> Telemetry:
         """This process's telemetry, set up at the first call."""
-        return setup("sonoscope", self.data_dir, environment=self.environment)
+        return setup("sonoscope", self.data_dir, environment=self.environment, version=self.service_version)
 
     def faults(self) -> Faults:
         """The plan of known defects as this process follows it. Raises FaultPlanError."""

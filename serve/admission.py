@@ -22,6 +22,7 @@ from serve.meters import DoorMeters
 from serve.schema import parse_order
 from serve.settings import Settings
 from serve.terms import Terms, content_hash, read_terms
+from serve.traffic import Assignment
 from serve.uploads import Asset, AssetStore, Order, limited, read_order
 from telemetry import fields
 from telemetry.context import RequestContext
@@ -70,6 +71,7 @@ class Admission:
         self._open = settings.on_loopback and not settings.locked
         self._locked = settings.locked
         self.faults = Faults(settings.faults_file)
+        self._assignment = Assignment(settings.traffic_experiment)
         self._expectation = Expectation(table)
         self.meters = DoorMeters(table, settings.data_dir, settings.max_jobs_queued)
         self.draining = False
@@ -93,7 +95,11 @@ class Admission:
                 await self._make_room(terms.priority, caller_of(request))
             await self._store_inputs(order, context, values)
             content = content_hash(_ordered(values), order.parameters)
-            return self._same(known, content) if known is not None else await self._store(request, context, values, terms, content)
+            if known is not None:
+                return self._same(known, content)
+            # After the hash of the order: the same order is the same request, whichever arm it was drawn into.
+            values |= self._assignment.of(values, order.parameters)
+            return await self._store(request, context, values, terms, content)
         except RequestError as error:
             self.refuse(request, context, values, started_ns, error)
             raise

@@ -84,7 +84,7 @@ class Api:
         self._trail = Trail(settings.jobs_url)
         self._telling: set[asyncio.Task[None]] = set()
         self._assets = AssetStore(settings.assets_dir)
-        telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
+        telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment, version=settings.service_version)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
         link_key = redactor.hash("key of signed links").encode()

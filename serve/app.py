@@ -54,6 +54,7 @@ def stage_config(settings: Settings) -> StageConfig:
     return StageConfig(
         data_dir=settings.data_dir,
         environment=settings.environment,
+        service_version=settings.service_version,
         flow_host=settings.flow_host,
         device=settings.device,
         torch_threads=settings.torch_threads,

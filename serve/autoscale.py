@@ -49,7 +49,7 @@ class Watch:
         prices, priced_at = Prices(), float("-inf")
         while True:
             try:
-                if time.monotonic() - priced_at > PRICES_S:
+                if prices == Prices() or time.monotonic() - priced_at > PRICES_S:  # nothing is known: look again at once
                     prices, priced_at = Prices.of(past(self._engine)), time.monotonic()
                 self._seen = time.monotonic(), backlog(unfinished(self._engine), prices)
             except SQLAlchemyError as error:

@@ -14,9 +14,9 @@ from serve import jobs
 from serve.scaling import Backlog
 from serve.tables import JOBS
 
-UNIT_S = 1.5e-8
-"""Seconds of a device for one step x second x pixel, until jobs have shown it. Measured: 2 s of video at 256 px and 25 steps take
-about 0.05 s for each second and 0.0001 s for a thousand pixels on one core (lite); a slower model is known after ENOUGH jobs."""
+UNIT_S = 4e-8
+"""Seconds of a device for one step x second x pixel, until jobs have shown it. Measured: inference of 10 s at 256 px and 25 steps
+took 0.65 s (median of 16; lite, one thread, two busy cores). Steps cost lite little, so this errs where they are many or few."""
 USUAL_S = 10.0
 """Length of a speech of which nothing is known."""
 ENOUGH = 5

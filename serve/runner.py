@@ -58,7 +58,7 @@ class Runner:
         self, settings: Settings, load_audio: Handle, preprocess_image: Handle, encode_video: Handle, measure_sync: Handle
     ):
         self._settings = settings
-        self._telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment)
+        self._telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment, version=settings.service_version)
         self._table = JobTable(settings.jobs_url)
         self._stages = Stages(load_audio, preprocess_image, encode_video, measure_sync)
         self._name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid7()[:13]}"
@@ -82,6 +82,10 @@ class Runner:
             allow_private=settings.webhook_allow_private,
             backoff_s=settings.webhook_backoff_s,
         )
+
+        # Serve awaits this before a replica ends (an update). An attribute of the instance, for the interpreter would call a method
+        # of the class as well, and not await it.
+        self.__del__ = self._hand_over
 
     async def wait(self, job_id: str) -> dict[str, Any] | None:
         """Wakes the runner for a new job and waits for its end; returns its row (None where there is no such job)."""
@@ -128,6 +132,10 @@ class Runner:
         if tasks:
             await asyncio.wait(tasks)
         return len(left)
+
+    async def _hand_over(self) -> None:
+        """Ends what runs, or puts it back for the runner that comes: a job must not wait until the lease of this one is over."""
+        await self.drain(min(self._settings.drain_s, 0.8 * self._settings.replica_drain_s))
 
     def wake(self) -> None:
         """Starts the loops at the first call, and lets the first of them look at the table."""

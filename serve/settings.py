@@ -18,6 +18,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, fiel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from serve.scaling import Scaling
+from serve.traffic import TrafficExperiment
 
 
 def default_data_dir() -> Path:
@@ -212,6 +213,12 @@ class Settings(BaseSettings):
     sync_sample: float = Field(default=1.0, ge=0, le=1, description="share of the requests that are measured, chosen by their id")
     stages: dict[str, StageResources] = Field(default_factory=_stages, description="resources and replicas of each stage")
     scaling: Scaling = Field(default_factory=Scaling, description="when inference gets more replicas and fewer (docs/cluster.md)")
+    traffic_experiment: TrafficExperiment | None = Field(
+        default=None, description="name, share and parameters: a share of the traffic at another setting, at random; empty = none"
+    )
+    service_version: str | None = Field(
+        default=None, min_length=1, max_length=64, description="what the records call this release; empty = the package's version"
+    )
     replica_drain_s: float = Field(
         default=20.0, gt=0, description="a replica that is to go (an update, fewer of them) has so long to end what it works on"
     )

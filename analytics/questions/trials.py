@@ -10,7 +10,7 @@ import pandas as pd
 
 from analytics.filters import Filter
 from analytics.questions.arms import FIRST, OUTCOMES, Comparison, arms, families, rows_of
-from analytics.questions.experiment import Effect, experiment, experiments, factors
+from analytics.questions.experiment import AS_IT_WAS, Effect, experiment, experiments, factors
 from analytics.questions.prepare import truth
 from analytics.questions.rows import column
 from analytics.questions.schema import Schema
@@ -67,12 +67,13 @@ def trials(frame: pd.DataFrame) -> list[Trial]:
 
 
 def effects(frame: pd.DataFrame, name: str, first: Sequence[str] = FIRST, *, seed: int = 0) -> list[Comparison | Effect]:
-    """What an experiment shows: of a replay its arms, else each parameter that varied. Empty where it has no rows.
+    """What an experiment shows: its arms where one is "as it was" (a replay, a share of the traffic), else each parameter that
+    varied. Empty where it has no rows. In traffic clients vary other parameters too, and nobody has drawn those at random.
 
     `first`: the outcomes that were asked about, see `analytics.questions.arms.arms`.
     """
     mine = rows_of(frame, name)
-    if "replay_of" in mine and column(mine, "replay_of").notna().any():
+    if _against_as_it_was(mine):
         return list(arms(frame, name, first, seed=seed))
     return [one for asked in families(mine, first) for one in experiment(mine, name, asked, seed=seed)]
 
@@ -94,6 +95,20 @@ def versus(frame: pd.DataFrame, one: str, other: str, first: Sequence[str] = FIR
     ]
 
 
+def _against_as_it_was(mine: pd.DataFrame) -> bool:
+    replay = "replay_of" in mine and column(mine, "replay_of").notna().any()
+    return bool(replay or ("arm" in mine and (column(mine, "arm") == AS_IT_WAS).any()))
+
+
+def _changed(mine: pd.DataFrame) -> tuple[str, ...]:
+    """The parameters that varied in an experiment; against "as it was" those that the other arms name."""
+    found = tuple(one.name for one in factors(mine, Schema.of(mine)))
+    if not _against_as_it_was(mine) or "arm" not in mine:
+        return found
+    named = {part.partition("=")[0] for arm in column(mine, "arm").dropna().unique() for part in str(arm).split()}
+    return tuple(name for name in found if name in named)
+
+
 def _trial(mine: pd.DataFrame, name: str) -> Trial:
     def values(field: str) -> pd.Series:
         return column(mine, field).dropna() if field in mine else pd.Series(dtype=object)
@@ -106,7 +121,7 @@ def _trial(mine: pd.DataFrame, name: str) -> Trial:
         failed=int((values("status") == "error").sum()),
         blocks=int(values("block").nunique()),
         arms={str(arm): int(count) for arm, count in counts.items()},
-        factors=tuple(one.name for one in factors(mine, Schema.of(mine))),
+        factors=_changed(mine),
         randomized="randomized" in mine and bool((truth(column(mine, "randomized")) == 1.0).all()) and len(mine) > 0,
         replay=not values("replay_of").empty,
         started_at=started.min() if len(started) else None,

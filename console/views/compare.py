@@ -19,6 +19,8 @@ from telemetry import fields
 
 MOST = 12
 """Videos on one sheet: more are not compared by eye, and each is in the page as a whole."""
+VERSIONS = ("service_version", "model_version")
+"""What videos are compared over beside their parameters."""
 _SHOWN = ("audio_offset_ms", "lip_match", "duration_drift_ms", "latency_s")
 
 
@@ -29,7 +31,7 @@ def page(desk: Desk) -> None:
     if not counts:
         st.info(desk.t("nothing_to_compare"))
         return
-    names = list(fields.names("parameter"))
+    names = [*fields.names("parameter"), *VERSIONS]
     left, middle, right = st.columns(3)
     with left:
         chosen = choose("input", desk.t("one_input"), list(counts), show=lambda one: f"{one} ({counts[one]})") or ""

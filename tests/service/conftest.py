@@ -153,6 +153,10 @@ alerts:
 """What the service of the tests watches: one department, so that no other test sends mail."""
 
 
+TRAFFIC = '{"name": "margin", "share": 0.5, "department": "trial", "parameters": {"expand_ratio": 0.2}}'
+"""The experiment in the traffic of one department."""
+
+
 @pytest.fixture(scope="session")
 def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
     """Where the alerts of `service` go."""
@@ -178,6 +182,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, mail_server: MailServer) -
         "MAIL_PASSWORD": PASSWORD,
         "SONOSCOPE_WEBHOOK_ALLOW_PRIVATE": "true",
         "SONOSCOPE_JOB_LEASE_S": "6",
+        "SONOSCOPE_SERVICE_VERSION": "under test",
+        "SONOSCOPE_TRAFFIC_EXPERIMENT": TRAFFIC,
     }
     started = sonoscope(data_dir, "up", "-d", **env)
     try:

@@ -41,14 +41,15 @@ def test_two_steps_are_two_changes(frame: pd.DataFrame) -> None:
     assert [round(one.estimate or 0, -1) for one in made] in ([20, -20], [30, -30], [20, -30], [30, -20])
 
 
-def test_the_version_that_came_with_it_is_named(frame: pd.DataFrame) -> None:
+@pytest.mark.parametrize("version", ["model_version", "service_version"])
+def test_the_version_that_came_with_it_is_named(version: str, frame: pd.DataFrame) -> None:
     place, random = np.arange(N), np.random.default_rng(3)
     new = (place >= 800) & (random.random(N) < 0.8)
-    shown = frame.assign(model_version=np.where(new, "3.0", "2.9"), audio_drift_ms=drift(3) + np.where(new, 20, 0))
+    shown = frame.assign(**{version: np.where(new, "3.0", "2.9")}, audio_drift_ms=drift(3) + np.where(new, 20, 0))
     made = changes(shown, "audio_drift_ms")
-    assert made[0].came[0].field == "model_version"
+    assert made[0].came[0].field == version
     assert made[0].came[0].value == "3.0"
-    assert "model_version = 3.0" in made[0].sentence()
+    assert f"{version} = 3.0" in made[0].sentence()
 
 
 def test_what_only_coincides_is_not_named(frame: pd.DataFrame) -> None:

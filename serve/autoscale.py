@@ -15,7 +15,7 @@ from typing import Any
 from ray.serve.config import AutoscalingContext
 from sqlalchemy.exc import SQLAlchemyError
 
-from serve.backlog import Prices, backlog, past, unfinished
+from serve.backlog import Arrivals, Prices, past, seen
 from serve.scaling import Backlog, Memory, Replicas, Scaling, decide
 from serve.settings import Settings
 from serve.tables import engine
@@ -42,16 +42,16 @@ class Watch:
 
     def now(self) -> Backlog | None:
         """None where the table has not answered for STALE_S."""
-        seen = self._seen
-        return None if seen is None or time.monotonic() - seen[0] > STALE_S else seen[1]
+        last = self._seen
+        return None if last is None or time.monotonic() - last[0] > STALE_S else last[1]
 
     def _look(self) -> None:
-        prices, priced_at = Prices(), float("-inf")
+        prices, priced_at, arrivals = Prices(), float("-inf"), Arrivals()
         while True:
             try:
                 if prices == Prices() or time.monotonic() - priced_at > PRICES_S:  # nothing is known: look again at once
                     prices, priced_at = Prices.of(past(self._engine)), time.monotonic()
-                self._seen = time.monotonic(), backlog(unfinished(self._engine), prices)
+                self._seen = time.monotonic(), seen(self._engine, prices, arrivals)
             except SQLAlchemyError as error:
                 _log.warning("the table of jobs does not answer the autoscaler: %s", error)
             time.sleep(LOOK_S)
@@ -73,25 +73,26 @@ class CostPolicy:
         """Serve applies the bounds once more."""
         bounds = ctx.capacity_adjusted_min_replicas, ctx.capacity_adjusted_max_replicas
         replicas = Replicas(ctx.current_num_replicas, ctx.target_num_replicas, *bounds)
-        seen = self._watch.now()
-        decision = decide(self._rules, time.monotonic(), seen, replicas, self._memory)
+        found = self._watch.now()
+        decision = decide(self._rules, time.monotonic(), found, replicas, self._memory)
         self._memory = decision.memory
         said = (replicas.running, decision.target, decision.wanted, decision.reason)
-        busy = seen is not None and seen.jobs > 0
+        busy = found is not None and found.jobs > 0
         if said != self._said or (busy and time.monotonic() - self._said_at > SAY_S):
-            self._say(ctx, replicas, seen, decision.target, decision.wanted, decision.reason)
+            self._say(ctx, replicas, found, decision.target, decision.wanted, decision.reason)
             self._said, self._said_at = said, time.monotonic()
         return decision.target, {}
 
     def _say(
-        self, ctx: AutoscalingContext, replicas: Replicas, seen: Backlog | None, target: int, wanted: int, reason: str
+        self, ctx: AutoscalingContext, replicas: Replicas, found: Backlog | None, target: int, wanted: int, reason: str
     ) -> None:
         try:
             self._decisions.write(
                 at_ns=time.time_ns(),
                 stage=ctx.deployment_name,
-                jobs=None if seen is None else seen.jobs,
-                work_s=None if seen is None else round(seen.seconds, 3),
+                jobs=None if found is None else found.jobs,
+                work_s=None if found is None else round(found.seconds, 3),
+                came_s=None if found is None else round(found.came_s, 3),
                 wanted=wanted,
                 running=replicas.running,
                 before=replicas.target,

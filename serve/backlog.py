@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from serve import jobs
-from serve.scaling import Backlog
+from serve.scaling import WINDOW_S, Backlog
 from serve.tables import JOBS
 
 UNIT_S = 4e-8
@@ -73,6 +74,32 @@ def backlog(rows: Sequence[Mapping[str, Any]], prices: Prices) -> Backlog:
         if row["operation"] == "generate" and left > 0:
             found = Backlog(found.jobs + 1, found.seconds + left * prices.seconds(row["values"]))
     return found
+
+
+class Arrivals:
+    """What came in the last WINDOW_S, read bit by bit: each look reads only what is new since the last."""
+
+    def __init__(self) -> None:
+        self._read_ns = time.time_ns() - int(WINDOW_S * 1e9)
+        self._came: deque[tuple[int, float]] = deque()
+
+    def look(self, engine: sa.Engine, prices: Prices) -> tuple[int, float]:
+        """Jobs of the window, and their seconds of a replica as priced when they came. Raises sqlalchemy.exc.DatabaseError."""
+        query = sa.select(JOBS.c.accepted_ns, JOBS.c.operation, JOBS.c["values"]).where(JOBS.c.accepted_ns > self._read_ns)
+        for row in _rows(engine, query.order_by(JOBS.c.accepted_ns)):
+            self._read_ns = row["accepted_ns"]
+            if row["operation"] == "generate":
+                self._came.append((row["accepted_ns"], prices.seconds(row["values"])))
+        oldest = time.time_ns() - int(WINDOW_S * 1e9)
+        while self._came and self._came[0][0] < oldest:
+            self._came.popleft()
+        return len(self._came), sum(seconds for _, seconds in self._came)
+
+
+def seen(engine: sa.Engine, prices: Prices, arrivals: Arrivals) -> Backlog:
+    """The backlog of now, with what came lately. Raises sqlalchemy.exc.DatabaseError."""
+    came, came_s = arrivals.look(engine, prices)
+    return replace(backlog(unfinished(engine), prices), came=came, came_s=came_s)
 
 
 def unfinished(engine: sa.Engine) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from serve.backlog import Prices, backlog, past, unfinished, units
+from serve.backlog import Arrivals, Prices, backlog, past, seen, unfinished, units
 from serve.jobs import JobTable
 from serve.scaling import Backlog, Decision, Memory, Replicas, Scaling, decide, needed
 from telemetry.decisions import DecisionLog, read_decisions
@@ -51,10 +51,20 @@ class Fleet:
 
 
 def test_work_counts_and_not_requests() -> None:
-    assert needed(240.0, 1, 60) == 1  # one long job cannot be shared
-    assert needed(240.0, 8, 60) == 4
-    assert needed(1.0, 500, 60) == 1  # five hundred of the smallest
-    assert needed(0.0, 0, 60) == 0
+    assert needed(Backlog(1, 240.0), 60, 0.8) == 1  # one long job cannot be shared
+    assert needed(Backlog(8, 240.0), 60, 0.8) == 4
+    assert needed(Backlog(500, 1.0), 60, 0.8) == 1  # five hundred of the smallest
+    assert needed(Backlog(), 60, 0.8) == 0
+
+
+def test_a_fleet_that_keeps_up_is_not_taken_for_idle() -> None:
+    steady = Backlog(2, 3.0, came=450, came_s=675.0)  # 2.25 s of work a second, hardly anything of it waiting
+    assert needed(steady, 60, 0.75) == 3
+    assert needed(Backlog(0, 0.0, came=1, came_s=600.0), 60, 0.75) == 1  # one long job is no stream of them
+    fleet = Fleet(start_s=180, target=3)
+    fleet.run(3600, steady)
+    assert fleet.target == 3
+    assert len(fleet.changes) == 0
 
 
 def test_up_at_once_and_back_to_zero_in_steps_that_hold() -> None:
@@ -145,6 +155,10 @@ def test_the_backlog_is_what_is_left_of_queued_and_running_jobs(tmp_path: Path, 
     table.note(claimed["job_id"], "runner", frames=100)
     assert backlog(unfinished(table.engine), prices).jobs == 2
     assert past(table.engine) == []
+    arrivals = Arrivals()
+    for _ in range(2):  # each is counted once
+        found = seen(table.engine, prices, arrivals)
+        assert (found.came, found.came_s) == (3, pytest.approx(15.0))
     table.close()
 
 

@@ -120,8 +120,12 @@ class Run:
         return float(np.quantile(self.waits, quantile)) if len(self.waits) else 0.0
 
 
-def run(at: Sequence[float], work: Sequence[float], fleet: Fleet, *, until_s: float = 0.0) -> Run:
-    """Each job of `work[i]` s comes at `at[i]` (ascending). Goes on until all are done, and to `until_s` at least."""
+def run(at: Sequence[float], work: Sequence[float], fleet: Fleet, *, until_s: float = 0.0, rate_before: float = 0.0) -> Run:
+    """Each job of `work[i]` s comes at `at[i]` (ascending). Goes on until all are done, and to `until_s` at least.
+
+    `rate_before`: jobs a second that came, and were done, in the time before.
+    """
+    usual = float(np.mean(work)) if len(work) else 0.0
     waits = np.zeros(len(at))
     queue: deque[int] = deque()
     window: deque[int] = deque()
@@ -154,7 +158,9 @@ def run(at: Sequence[float], work: Sequence[float], fleet: Fleet, *, until_s: fl
             while window and at[window[0]] < now - WINDOW_S:
                 came_s -= work[window.popleft()]
             left_s = max(0.0, queued_s + ends_s - len(ends) * now)
-            fleet.scale(now, Backlog(len(queue) + len(ends), left_s, len(window), max(0.0, came_s)))
+            earlier = rate_before * max(0.0, WINDOW_S - now)
+            came = len(window) + round(earlier), max(0.0, came_s) + earlier * usual
+            fleet.scale(now, Backlog(len(queue) + len(ends), left_s, *came))
         while queue and fleet.idle:
             job = queue.popleft()
             queued_s -= work[job]
@@ -237,8 +243,8 @@ def tell(per_day: float, peak: float, cost: Cost, settings: Settings, start_s: f
     work = np.random.default_rng(8).choice(np.array(cost.inference_s), len(at))
     stage, began = settings.stages["run_inference"], math.ceil(first * float(work.mean()) * 1.2) + 1
     free, bound = (
-        run(at.tolist(), work.tolist(), Fleet(settings.scaling, 0, most, start_s, target=min(began, most), idle=min(began, most)))
-        for most in (1_000_000, stage.max_replicas)
+        run(at.tolist(), work.tolist(), Fleet(settings.scaling, 0, most, start_s, target=began, idle=began), rate_before=first)
+        for most, began in ((1_000_000, began), (stage.max_replicas, min(began, stage.max_replicas)))
     )
     print(f"\n{per_day:,.0f} videos a day, {per_day * peak / DAY_S:.2f} a second at the peak ({len(at):,} simulated)")
     print(f"  replicas: {free.highest} wanted at most, {free.utilisation:.0%} busy, {free.changes} changes; wait of 95 % "

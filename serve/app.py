@@ -99,7 +99,12 @@ def _sized(deployment: Deployment, resources: StageResources | None, settings: S
 
 
 def _by_cost(settings: Settings) -> dict[str, Any]:
-    """Inference is scaled by the work that waits. The policy has its own patience, so Serve's is switched off."""
+    """Inference is scaled by the work that waits. The policy has its own patience, so Serve's is switched off.
+
+    Raises ValueError where the policy, which runs in Serve's controller, would not find the table of jobs.
+    """
+    if Settings(data_dir=settings.data_dir).jobs_url != settings.jobs_url:
+        raise ValueError("jobs_database_url: to scale by what waits, set SONOSCOPE_JOBS_DATABASE_URL where Ray's head starts")
     given = {"data_dir": str(settings.data_dir.absolute()), "rules": settings.scaling.model_dump()}
     policy = AutoscalingPolicy(policy_function="serve.autoscale:CostPolicy", policy_kwargs=given)
     return {"policy": policy, "upscale_delay_s": 0.0, "downscale_delay_s": 0.0}

@@ -76,8 +76,8 @@ class Decision:
 
 
 WINDOW_S = 300.0
-"""What comes in so long is the load that goes on. Without it a fleet that keeps up looks idle, is sent away, and is missed: of 10^5
-videos a day with replicas that take 3 minutes to start, 5 % waited 179 s in bench/scale_sim.py."""
+"""What comes in so long is the load that goes on. Without it a fleet that keeps up looks idle, is sent away, and is missed: in
+bench/scale_sim.py (10^5 videos a day, 3 minutes to start) 95 % waited up to 165 s with 173 changes, with it 1.1 s and 10."""
 LIVES = 3.0
 """A replica stays for as many times as long as it took to start: one that started in 4 minutes is not thrown away after two."""
 GIVE_UP = 5.0

@@ -72,6 +72,16 @@ def test_a_stage_that_may_scale_gets_an_autoscaling_config(tmp_path: Path) -> No
     assert built["run_inference"].ray_actor_options == {"num_cpus": 1.0, "num_gpus": 1.0}
 
 
+def test_a_database_that_the_autoscaler_would_not_find_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from serve.app import build
+
+    arguments = config()["applications"][0]["args"] | {"data_dir": str(tmp_path)}
+    with pytest.raises(ValueError, match="SONOSCOPE_JOBS_DATABASE_URL"):
+        build(arguments | {"jobs_database_url": "postgresql://jobs@db/jobs"})
+    monkeypatch.setenv("SONOSCOPE_JOBS_DATABASE_URL", "postgresql://jobs@db/jobs")
+    build(arguments)
+
+
 def test_the_launchers_schema_accepts_cluster_yaml() -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -152,6 +153,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.tiny:
         asked.jobs, asked.seconds, asked.most = 3, 2.0, 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
     mark = secrets.token_hex(8)
     stages = {"run_inference": {"num_cpus": 1, "num_gpus": 1, "min_replicas": 0, "max_replicas": asked.most}}
     with tempfile.TemporaryDirectory() as name, as_file(files("sonoscope") / "media") as media:

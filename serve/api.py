@@ -241,13 +241,17 @@ class Api:
     async def readyz(self) -> JSONResponse:
         """Every stage has a replica that answers, the table of jobs can be read, and the service is not being stopped."""
         status = (await asyncio.to_thread(serve.status)).applications
-        stages = {name: str(d.status.value) for one in status.values() for name, d in one.deployments.items()}
+        found = {name: d for one in status.values() for name, d in one.deployments.items()}
+        stages = {name: str(d.status.value) for name, d in found.items()}
+        # A new version takes over replica by replica: while one of either answers, the service does.
+        updated = {name for name, d in found.items() if stages[name] == "UPDATING" and d.replica_states.get("RUNNING", 0)}
         try:
             await asyncio.to_thread(self._table.waiting)
             table = "HEALTHY"
         except OperationalError:
             table = "UNREACHABLE"
-        ready = bool(stages) and all(state in ("HEALTHY", "UPSCALING", "DOWNSCALING") for state in stages.values())
+        good = ("HEALTHY", "UPSCALING", "DOWNSCALING")
+        ready = bool(stages) and all(state in good or name in updated for name, state in stages.items())
         ready = ready and table == "HEALTHY" and not self._door.draining
         answer = {"ready": ready, "draining": self._door.draining, "jobs": table, "deployments": stages}
         return JSONResponse(answer, 200 if ready else 503)

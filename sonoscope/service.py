@@ -45,7 +45,8 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     ended.wait()
     _drain(settings)
-    serve.shutdown()
+    if settings.ray_address:  # a Ray of our own takes everything with it, and asks its replicas one by one otherwise: 15 s
+        serve.shutdown()
     ray.shutdown()
 
 

@@ -244,7 +244,7 @@ class Api:
         found = {name: d for one in status.values() for name, d in one.deployments.items()}
         stages = {name: str(d.status.value) for name, d in found.items()}
         # A new version takes over replica by replica: while one of either answers, the service does.
-        answering = {name for name, d in found.items() if any(n and s.value == "RUNNING" for s, n in d.replica_states.items())}
+        answering = {name for name, d in found.items() if any(n and s == "RUNNING" for s, n in d.replica_states.items())}
         updated = {name for name in answering if stages[name] == "UPDATING"}
         try:
             await asyncio.to_thread(self._table.waiting)

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 
 from console.data import data_dir
-from sonoscope.client import authorization
 
 _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
 
@@ -58,7 +57,7 @@ def video(request_id: str) -> bytes | None:
     if base is None:
         return None
     try:
-        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT, headers=authorization())
+        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT, headers=_key())
     except httpx.TransportError:
         return None
     return answer.content if answer.status_code == 200 else None
@@ -70,12 +69,18 @@ def thumbnail(request_id: str) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
+def _key() -> dict[str, str]:
+    """The header with the key of $SONOSCOPE_API_KEY, for a service that asks for one."""
+    key = os.environ.get("SONOSCOPE_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def _call(method: str, path: str, **more: Any) -> dict[str, Any]:
     base = url()
     if base is None:
         raise ServiceError("No service runs here: start one with `sonoscope up -d`.")
     try:
-        headers = authorization() | dict(more.pop("headers", {}))
+        headers = _key() | dict(more.pop("headers", {}))
         answer = httpx.request(method, base + path, timeout=_TIMEOUT, headers=headers, **more)
     except httpx.TransportError as error:
         raise ServiceError(f"{base} does not answer ({type(error).__name__}): `sonoscope up -d` starts the service.") from error

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.answers import error_response
 from serve.keys import Caller, KeyTable
+from serve.oidc import Issuer
 from telemetry.errors import RequestError
 
 OPEN = ("/healthz", "/readyz")
@@ -39,8 +40,16 @@ REMEMBERED = 1024
 class Gate:
     """Knows the keys; counts requests per key. One for each process that takes requests in: N replicas allow N times the rate."""
 
-    def __init__(self, keys: KeyTable, link_key: bytes, refused: Callable[[str], None], clock: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        keys: KeyTable,
+        link_key: bytes,
+        refused: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+        issuer: Issuer | None = None,
+    ):
         self._keys = keys
+        self._issuer = issuer
         self._link_key = link_key
         self._refused = refused
         self._clock = clock
@@ -56,7 +65,7 @@ class Gate:
             caller = await self._known(request)
             needed = "read" if reads else "write"
             if not caller.may(needed):
-                raise RequestError("forbidden", f"The key {caller.key_id} is a {caller.role}'s: it may not {needed}.")
+                raise RequestError("forbidden", f"{caller.key_id} is a {caller.role}'s: it may not {needed}.")
             self._count(caller)
         except RequestError as error:
             self._refused(error.type)
@@ -67,16 +76,23 @@ class Gate:
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         given = given.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
         if not given:
-            raise RequestError("unauthorized", "No key was sent.", hint="Send Authorization: Bearer <key>.")
+            raise RequestError("unauthorized", "No key was sent.", hint="Send Authorization: Bearer <key or token>.")
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
         until, caller = self._good.get(digest, (0.0, None))
         if caller is None or until < self._clock():
-            caller = await asyncio.to_thread(self._keys.caller, given)
-            if caller is None:
-                raise RequestError("unauthorized", "The key is unknown, wrong, or over.")
+            caller = await asyncio.to_thread(self._look_up, given)
             self._good[digest] = (self._clock() + REMEMBER_S, caller)
             while len(self._good) > REMEMBERED:
                 self._good.popitem(last=False)
+        return caller
+
+    def _look_up(self, given: str) -> Caller:
+        """Who has this key, or this token where an issuer is known. Raises RequestError."""
+        if self._issuer is not None and given.count(".") == 2:  # a key holds no dot
+            return self._issuer.caller(given)
+        caller = self._keys.caller(given)
+        if caller is None:
+            raise RequestError("unauthorized", "The key is unknown, wrong, or over.")
         return caller
 
     def _count(self, caller: Caller) -> None:

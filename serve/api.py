@@ -23,6 +23,7 @@ from serve.expect import Expectation
 from serve.jobs import JobTable
 from serve.keys import KeyTable
 from serve.meters import CONTENT_TYPE
+from serve.oidc import Issuer
 from serve.pipeline import Handle
 from serve.recognition import Recognition
 from serve.schema import (
@@ -88,7 +89,9 @@ class Api:
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
         link_key = redactor.hash("key of signed links").encode()
-        self._gate = Gate(KeyTable(settings.jobs_url), link_key, self._door.meters.refused) if settings.locked else None
+        issuer = Issuer(settings.oidc) if settings.oidc else None
+        keys = KeyTable(settings.jobs_url)
+        self._gate = Gate(keys, link_key, self._door.meters.refused, issuer=issuer) if settings.locked else None
         lock(self._gate)
         self._recognition = Recognition(settings, self._door, self._assets, telemetry, redactor, recognize)
 

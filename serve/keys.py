@@ -13,22 +13,12 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import sqlalchemy as sa
 
 from serve.tables import KEYS, engine, prepare
-
-Role = Literal["viewer", "operator", "auditor"]
-ROLES: tuple[Role, ...] = get_args(Role)
-Scope = Literal["read", "write", "all_departments"]
-SCOPES: dict[Role, frozenset[Scope]] = {
-    "viewer": frozenset({"read"}),
-    "operator": frozenset({"read", "write"}),
-    "auditor": frozenset({"read", "all_departments"}),
-}
-"""A viewer reads what its department made, an operator also makes, cancels and scores; an auditor reads every department's and
-makes nothing."""
+from telemetry.roles import SCOPES, Role, Scope
 
 _KEY = re.compile(r"sono_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from serve.oidc import OidcSettings
 from serve.scaling import Scaling
 from serve.traffic import TrafficExperiment
 
@@ -78,7 +79,10 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
     port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
     access: Literal["auto", "on", "off"] = Field(
-        default="auto", description="API keys are asked for: auto = on every address but loopback"
+        default="auto", description="keys or tokens are asked for: auto = on every address but loopback"
+    )
+    oidc: OidcSettings | None = Field(
+        default=None, description="OpenID Connect tokens beside API keys: issuer, audience, names of claims and roles"
     )
     dashboard: bool = Field(default=True, description="start Ray's dashboard (on loopback, behind Ray's token)")
     dashboard_port: int = Field(default=8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
@@ -282,7 +286,7 @@ class Settings(BaseSettings):
 
     @property
     def locked(self) -> bool:
-        """True where nothing is answered without an API key."""
+        """True where nothing is answered without an API key or a token."""
         return self.access == "on" or (self.access == "auto" and not self.on_loopback)
 
     @property

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from serve.keys import ROLES, KeyTable, Role
+from serve.keys import KeyTable
 from sonoscope.commands.common import err, fail, out, print_json, settings
+from telemetry.roles import ROLES, Role
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 

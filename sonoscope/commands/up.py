@@ -29,10 +29,10 @@ def up(*, detach: bool, port: int | None, host: str | None, data_dir: Path | Non
     if configured.faults_file is not None:
         err.print(f"[bold red]Faults are injected on purpose[/], by {configured.faults_file.name}: videos will be wrong.")
     validated(configured)
-    if configured.locked and not _has_key(configured):
+    if configured.locked and configured.oidc is None and not _has_key(configured):
         fail(
             "this service asks for API keys, and there is none",
-            "Make one: sonoscope keys add NAME --department DEPARTMENT --role operator",
+            "Make one (sonoscope keys add NAME --department DEPARTMENT --role operator), or name an issuer (setting oidc).",
         )
     if detach:
         report(start_detached(configured))

@@ -18,7 +18,8 @@ from starlette.routing import Route
 from serve import access
 from serve.access import HEADERS, Gate, Locked, lock
 from serve.answers import Identified
-from serve.keys import SCOPES, Caller, KeyTable
+from serve.keys import Caller, KeyTable
+from telemetry.roles import SCOPES
 
 LINK_KEY = b"k" * 32
 

@@ -63,10 +63,10 @@ class Gate:
             return None
         try:
             caller = await self._known(request)
+            self._count(caller)  # before the role is looked at: what is refused counts, too
             needed = "read" if reads else "write"
             if not caller.may(needed):
                 raise RequestError("forbidden", f"{caller.key_id} is a {caller.role}'s: it may not {needed}.")
-            self._count(caller)
         except RequestError as error:
             self._refused(error.type)
             raise

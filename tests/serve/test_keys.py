@@ -163,6 +163,11 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(door: Door, keys: K
     assert door.get("/jobs", headers=key).status_code == 200
 
 
+def test_what_a_key_may_not_do_counts_against_its_rate(door: Door, keys: KeyTable) -> None:
+    key = bearer(keys.add("lin", "film", "viewer", per_minute=2))
+    assert [door.post("/jobs", headers=key).status_code for _ in range(3)] == [403, 403, 429]
+
+
 def test_a_revoked_key_is_believed_for_some_seconds_at_most(door: Door, keys: KeyTable, clock: Clock) -> None:
     key = keys.add("lin", "film", "viewer")
     assert door.get("/jobs", headers=bearer(key)).status_code == 200

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from analytics.requests import load
+from analytics.stores.local import LocalStore
+
 pytestmark = pytest.mark.service
 
 
@@ -19,7 +22,8 @@ def test_a_pair_of_live_requests_is_a_block_with_both_arms(service: Any) -> None
         assert row["randomized"] is True
         assert row["experiment"] == "margin"
         assert row["expand_ratio"] == answer["parameters"]["expand_ratio"] == (0.2 if row["arm"] != "as it was" else 0.18)
-        assert row["service_version"] == "under test"
+    frame = load(LocalStore(service.data_dir / "journal")).frame.set_index("request_id")
+    assert {frame.loc[row["request_id"], "service_version"] for row in rows} == {"under test"}
 
 
 def test_who_states_the_setting_gets_it_and_is_no_part_of_the_experiment(service: Any) -> None:

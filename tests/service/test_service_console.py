@@ -82,7 +82,8 @@ def generate(page: Page, url: str) -> str:
     for number, file in enumerate((PORTRAIT, SPEECH["zh"])):
         uploader = page.get_by_test_id("stFileUploader").nth(number)
         uploader.locator('input[type="file"]').set_input_files(file)
-        uploader.get_by_text(file.name).wait_for()
+        uploader.get_by_title(file.name).wait_for()  # the text is shortened
+        page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     small = page.get_by_role("spinbutton", name="min_resolution (px)")
     small.fill("128")
     small.press("Enter")

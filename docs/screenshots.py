@@ -95,6 +95,11 @@ def picture(page: Page, url: str, path: Path, *, tallest: int = TALLEST) -> None
     tall = page.evaluate("() => document.querySelector('[data-testid=\"stMain\"]').scrollHeight")
     page.set_viewport_size({"width": WIDTH, "height": max(HEIGHT, min(tall, tallest))})
     settled(page)
+    kept_as(page, path)
+
+
+def kept_as(page: Page, path: Path) -> None:
+    """Writes what is seen of a page."""
     drawn = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     drawn.save(path, optimize=True)
     size = path.stat().st_size
@@ -129,6 +134,12 @@ def shipped(out: Path) -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         for name, words in pages.items():
             picture(page, f"{url}/{name}?{urlencode({'since': 'all', **words})}", out / f"{name}.png", tallest=1000)
+        page.set_viewport_size({"width": WIDTH, "height": 900})
+        page.goto(f"{url}/explain_file?since=all")
+        page.locator('input[type="file"]').set_input_files(data / "videos" / f"{bad['request_id']}.mp4")
+        page.get_by_text("late (confidence").wait_for(timeout=90_000)
+        settled(page)
+        kept_as(page, out / "explain.png")
         browser.close()
 
 

@@ -100,7 +100,7 @@ def test_the_stage_events_come_in_order_with_what_they_promise(service: Recognis
 
 
 def test_each_request_of_a_batch_keeps_its_own_trace_and_the_batch_links_to_all(service: Recognising) -> None:
-    parents = [f"00-{digit * 32}-{digit * 16}-01" for digit in "123456"]
+    parents = [f"00-{digit * 32}-{digit * 16}-01" for digit in "123456789abcde"]
     answers = service.post_all([((CAT,), {}, {"traceparent": parent}) for parent in parents])
     assert {answer.status_code for answer in answers} == {200}
     spans = service.spans()
@@ -111,7 +111,7 @@ def test_each_request_of_a_batch_keeps_its_own_trace_and_the_batch_links_to_all(
         assert span["parentSpanId"] == records[span["traceId"]]["spanId"]
         assert records[span["traceId"]]["parentSpanId"] == span["traceId"][:16]
     batches = [span for span in spans if span["name"] == "recognize_batch"]
-    assert len(batches) < 6, "some of them went together"
+    assert len(batches) < len(parents), "some of them went together"
     links = [(link["traceId"], link["spanId"]) for span in batches for link in span["links"]]
     assert sorted(links) == sorted((span["traceId"], span["spanId"]) for span in inference.values())
     for batch in batches:

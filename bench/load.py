@@ -1,10 +1,9 @@
-"""A day's jobs compressed into minutes: throughput, the door under load, and what grows in the long run.
+"""A day's jobs compressed into minutes: throughput, and the door under load. What grows in the long run: bench/soak.py.
 
-    python -m bench.load [--tiny] [--jobs 200] [--seconds 2] [--resolution 256] [--soak MINUTES]
+    python -m bench.load [--tiny] [--jobs 200] [--seconds 2] [--resolution 256]
 
 Prints (1) videos a second against what the cores could do on the stages' CPU time, measured here and now, each stage alone; (2) the
-99th percentile of handing a job in (by asset ids) against that of `GET /healthz`, which does nothing, in turns under the same load;
-(3) with `--soak`, memory, open files, journal, shared memory and disk over that time at full load, first against last third.
+99th percentile of handing a job in (by asset ids) against that of `GET /healthz`, which does nothing, in turns under the same load.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ from deployments.media.picture import PictureLimits
 from deployments.models.lite import Lite
 from deployments.preprocess import Preprocessor
 from sonoscope.run import Run, marked_processes, read_run
-
-SAMPLE_S = 5.0
 
 
 @dataclass
@@ -106,45 +103,6 @@ def throughput(load: Load, jobs: int) -> tuple[float, list[float], list[float], 
     return took, submits, idle, used
 
 
-def sample(load: Load) -> dict[str, float]:
-    """What may grow: MB, and numbers of open files and processes."""
-    memory = files_open = count = 0.0
-    for process in marked_processes(load.run.run_id):
-        try:
-            memory += process.memory_full_info().uss
-            files_open += process.num_fds()
-            count += 1
-        except psutil.NoSuchProcess:
-            continue
-    shared = next(
-        int(line.split()[1]) / 1024 for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("Shmem:")
-    )
-
-    def size(name: str) -> float:
-        path = load.folder / name
-        found = path.rglob("*") if path.is_dir() else path.parent.glob(f"{path.name}*")
-        return sum(one.stat().st_size for one in found if one.is_file()) / 2**20
-
-    sizes = {f"{name}_mb": size(name) for name in ("journal", "parquet", "cache", "jobs.db", "videos")}
-    # Shared memory is the whole machine's: Ray's object store cannot be told from others' by its (unlinked) files.
-    return {"memory_mb": memory / 2**20, "open_files": files_open, "processes": count, "machine_shared_mb": shared, **sizes}
-
-
-def soak(load: Load, minutes: float, ahead: int = 8) -> list[dict[str, float]]:
-    """Keeps `ahead` jobs waiting or running for so long, and takes a sample every few seconds."""
-    samples: list[dict[str, float]] = []
-    end, next_sample = time.monotonic() + minutes * 60, 0.0
-    with httpx.Client(base_url=load.run.url, timeout=60) as client:
-        while time.monotonic() < end:
-            for _ in range(ahead - load.unfinished(client, ahead)):
-                load.submit(client)
-            if time.monotonic() >= next_sample:
-                samples.append(sample(load))
-                next_sample = time.monotonic() + SAMPLE_S
-            time.sleep(0.1)
-    return samples
-
-
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
@@ -165,21 +123,12 @@ def report(
         print(f"  {seconds:6.1f}  {name}")
 
 
-def report_soak(samples: list[dict[str, float]], minutes: float) -> None:
-    third = max(1, len(samples) // 3)
-    print(f"soak of {minutes:g} min, {len(samples)} samples; medians of the first and the last third")
-    for name in samples[0]:
-        first, last = (statistics.median(one[name] for one in part) for part in (samples[:third], samples[-third:]))
-        print(f"{name:<18}{first:>10.1f}{last:>10.1f}   x {last / first if first else float('nan'):.2f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="three jobs of half a second: does it still run?")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a clip")
     parser.add_argument("--resolution", type=int, default=256)
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
     asked = parser.parse_args()
     if asked.tiny:
         asked.jobs, asked.seconds, asked.resolution = 3, 0.5, 128
@@ -201,8 +150,6 @@ def main() -> None:
             order = {"portrait_image": ids[0], "audio_clip": ids[1], "min_resolution": asked.resolution, "seed": 1}
             load = Load(run, folder, order)
             report(asked, cpu_s, *throughput(load, asked.jobs))
-            if asked.soak:
-                report_soak(soak(load, asked.soak), asked.soak)
         finally:
             subprocess.run([sys.executable, "-m", "sonoscope", "down"], env=env, check=True, stdout=subprocess.DEVNULL)
 

@@ -130,6 +130,17 @@ class JobTable:
         """Whether this owner has uploaded these bytes."""
         return bool(self._all(sa.select(ASSETS.c.asset_id).where(ASSETS.c.asset_id == asset_id, ASSETS.c.owner_hash == owner_hash)))
 
+    def wanted_assets(self) -> set[str]:
+        """Ids of the uploads that a job needs which has not ended."""
+        rows = self._all(sa.select(JOBS).where(JOBS.c.state.in_((QUEUED, RUNNING))))
+        return {row["values"][name] for row in rows for name in ("portrait_hash", "audio_hash") if row["values"].get(name)}
+
+    def forget_assets(self, asset_ids: Sequence[str]) -> None:
+        """Takes uploads out of the catalogue, whoever sent them."""
+        with self.engine.begin() as connection:
+            for start in range(0, len(asset_ids), 500):
+                connection.execute(sa.delete(ASSETS).where(ASSETS.c.asset_id.in_(asset_ids[start : start + 500])))
+
     def ahead(self, row: Row) -> Sequence[Row]:
         """`values` and `started_ns` of the jobs that run, and of the queued ones that go before this one."""
         first = sa.or_(

@@ -1,7 +1,11 @@
-"""Results are kept for a stated time: then the files go and the job says so, and after as long again the job goes, too."""
+"""Results are kept for a stated time: then the files go and the job says so, and after as long again the job goes, too.
+
+Uploads are kept for a stated time after their last use.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -22,6 +26,29 @@ def sweep(table: JobTable, videos: Path, keep_s: float) -> int:
     for row in table.ended_before(limit - int(keep_s * 1e9), removed=True):
         table.remove(row)
     return len(results)
+
+
+def sweep_assets(table: JobTable, assets: Path, keep_s: float) -> int:
+    """Removes uploads that nobody has used for `keep_s` seconds and no unfinished job needs; returns how many. Blocking."""
+    limit = time.time() - keep_s
+    stale = [path for path in assets.iterdir() if _used(path) < limit]
+    if not stale:
+        return 0
+    wanted = table.wanted_assets()
+    # Looked at once more: a request may have used it since. What a killed upload left (.part) is stale, too.
+    gone = [path for path in stale if path.name not in wanted and _used(path) < limit]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    table.forget_assets([path.name for path in gone])
+    return len(gone)
+
+
+def _used(path: Path) -> float:
+    """When an upload was last used; never, if it has just got its name or gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def remove_files(videos: Path, request_id: str) -> None:

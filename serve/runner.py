@@ -23,7 +23,7 @@ from serve.ends import context_of, record_of, state_of, tell_again
 from serve.jobs import JobTable
 from serve.meters import RunnerMeters
 from serve.pipeline import Handle, PixelBudget, Stages, generate
-from serve.retention import remove_files, sweep
+from serve.retention import remove_files, sweep, sweep_assets
 from serve.retry import Again, another, used
 from serve.settings import Settings
 from serve.views import job_answer
@@ -327,6 +327,7 @@ class Runner:
 
     async def _remove_old(self) -> None:
         await self._in_database(sweep, self._table, self._settings.videos_dir, self._settings.results_keep_s)
+        await self._in_database(sweep_assets, self._table, self._settings.assets_dir, self._settings.assets_keep_s)
 
     async def _webhook_body(self, job_id: str) -> bytes | None:
         row = await self._in_database(self._table.get, job_id)

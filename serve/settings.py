@@ -111,6 +111,11 @@ class Settings(BaseSettings):
     results_keep_s: float = Field(
         default=30 * 86_400.0, gt=0, description="age at which a result is removed; its job answers 410 for as long again, then 404"
     )
+    assets_keep_s: float = Field(
+        default=30 * 86_400.0,
+        gt=0,
+        description="time after its last use at which an upload is removed, with its name in the catalogue",
+    )
     webhook_secret: SecretStr | None = Field(
         default=None, description="signs webhooks, whsec_ and base64; empty = the key that is made in the data folder (webhook.key)"
     )
@@ -138,6 +143,11 @@ class Settings(BaseSettings):
     max_pictures_waiting: int = Field(default=512, ge=1, description="pictures in recognition at a time; beyond it: overloaded")
     refuse_invisible_names: bool = Field(
         default=False, description="refuse pictures whose name holds invisible characters, instead of advising against it"
+    )
+    log_bytes: int = Field(
+        default=16 * 2**20,
+        ge=2**16,
+        description="size at which a log of ours or of Ray begins anew; one older file of each is kept",
     )
     compact_every_s: float = Field(default=60.0, gt=0, description="seconds between two compactions of the journal into Parquet")
     retention_max_age_s: float | None = Field(default=None, gt=0, description="age at which Parquet is deleted; empty = never")

@@ -88,8 +88,10 @@ class AssetStore:
                 "invalid_parameter", f"{field} must be an asset id, 64 hexadecimal digits.", field=field,
                 hint="Upload the file with POST /assets and use the id from the answer.",
             )  # fmt: skip
+        path = self._folder / asset_id
         try:
-            return Asset(asset_id, (self._folder / asset_id).stat().st_size)
+            os.utime(path)  # its time counts from its last use (assets_keep_s)
+            return Asset(asset_id, path.stat().st_size)
         except FileNotFoundError:
             raise RequestError("asset_not_found", f"There is no asset {asset_id}.", field=field) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,6 +51,9 @@ def environment(settings: Settings, run_id: str) -> dict[str, str]:
     """The environment of every child: settings resolved, Ray's authentication set on purpose, dependencies' telemetry off."""
     token = settings.data_dir / "ray.token"
     return {
+        # Ray itself would let each of its dozens of logs grow to 10 GB.
+        "RAY_ROTATION_MAX_BYTES": str(settings.log_bytes),
+        "RAY_ROTATION_BACKUP_COUNT": "1",
         **os.environ,
         MARK: run_id,
         "SONOSCOPE_DATA_DIR": str(settings.data_dir),
@@ -158,6 +162,7 @@ class Supervisor:
         try:
             while not self._stop.is_set():
                 self._look(env, logs)
+                rotate(logs, self._settings.log_bytes)
                 self._stop.wait(0.2)
         finally:
             self._end()
@@ -210,6 +215,18 @@ def claim(settings: Settings) -> None:
     for folder in (settings.assets_dir, settings.videos_dir, settings.cache_dir):
         for unfinished in folder.glob(".*.part"):
             unfinished.unlink(missing_ok=True)
+
+
+def rotate(logs: Path, max_bytes: int) -> None:
+    """Moves what a log beyond `max_bytes` holds to `NAME.log.1`, over what was there.
+
+    Copied and cut, not renamed: the child has the file open for appending and goes on at the new end. What it writes between the
+    copy and the cut is lost.
+    """
+    for log in logs.glob("*.log"):
+        if log.stat().st_size > max_bytes:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            os.truncate(log, 0)
 
 
 def bring_down(data_dir: Path) -> Run | None:

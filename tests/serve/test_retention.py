@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from serve import jobs
 from serve.jobs import JobTable
-from serve.retention import remove_files, sweep
+from serve.retention import remove_files, sweep, sweep_assets
+from serve.uploads import AssetStore
 
 
 def test_a_result_is_removed_after_its_time_and_its_job_later(tmp_path: Path, table: JobTable, job: Callable[..., dict]) -> None:
@@ -32,3 +34,25 @@ def test_what_a_killed_encoder_left_goes_with_the_rest_and_nothing_else(tmp_path
         (tmp_path / name).touch()
     remove_files(tmp_path, "a")
     assert {path.name for path in tmp_path.iterdir()} == {"ab.mp4", ".ab.mp4.2e.part"}
+
+
+def test_an_upload_goes_after_its_last_use_and_never_while_a_job_needs_it(
+    tmp_path: Path, table: JobTable, job: Callable[..., dict]
+) -> None:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    needed, used, old = ("a" * 64, "b" * 64, "c" * 64)
+    for name in (needed, used, old, ".1f.part"):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - 15,) * 2)
+        table.add_asset(name, "", f"{name[0]}.png", 0)
+    table.add(job("waiting", values={"portrait_hash": needed, "audio_hash": None}))
+    AssetStore(folder).find(used, "portrait")
+    assert sweep_assets(table, folder, 10.0) == 2
+    assert {path.name for path in folder.iterdir()} == {needed, used}
+    assert not table.has_asset(old, "")
+    assert table.has_asset(used, "")
+    row = table.claim("me", 30.0)
+    assert row is not None
+    table.finish(row, jobs.SUCCEEDED, ended_ns=time.time_ns())
+    assert sweep_assets(table, folder, 10.0) == 1

@@ -76,7 +76,7 @@ def oldest_s(folder: Path, pattern: str) -> float:
     return max(ages)
 
 
-def sample(folder: Path, run: Run) -> dict[str, float]:
+def sample(folder: Path, run: Run, logs: list[Path]) -> dict[str, float]:
     """What may grow: memory (USS, and what the object store holds), open files, processes, disk by folder, ages."""
     found = dict.fromkeys(("memory_mb", "store_mb", "open_files", "processes"), 0.0)
     for process in marked_processes(run.run_id):
@@ -91,29 +91,40 @@ def sample(folder: Path, run: Run) -> dict[str, float]:
     for name in ("journal", "parquet", "cache", "assets", "videos"):
         found[f"{name}_mb"] = size_mb(folder / name)
     found["databases_mb"] = size_mb(folder, "*.db*")
-    logs = log_folders(folder, run)
-    found["logs_mb"] = sum(size_mb(one) for one in logs)
-    found["longest_log_mb"] = max(path.stat().st_size for one in logs for path in one.rglob("*") if path.is_file()) / 2**20
+    written = sizes_mb(logs)
+    found["logs_mb"], found["longest_log_mb"] = sum(written), max(written)
     found["oldest_video_s"] = oldest_s(folder / "videos", "*.mp4")
     found["oldest_upload_s"] = oldest_s(folder / "assets", "*")
     return found
 
 
 def log_folders(folder: Path, run: Run) -> list[Path]:
-    """Where this service and its Ray write logs."""
-    sessions = {
-        word.partition("=")[2]
-        for process in marked_processes(run.run_id)
-        if process.name() == "raylet"
-        for word in process.cmdline()
-        if word.startswith(("--session_dir=", "--session-dir="))
-    }
-    return [folder / "logs", *(Path(session) / "logs" for session in sessions)]
+    """Where this service and its Ray write logs. To be asked once, before there is load: processes come and go under it."""
+    found = [folder / "logs"]
+    for process in marked_processes(run.run_id):
+        try:
+            words = process.cmdline() if process.name() == "raylet" else []
+        except psutil.NoSuchProcess:
+            continue
+        found += [Path(word.partition("=")[2]) / "logs" for word in words if word.startswith(("--session_dir=", "--session-dir="))]
+    return found
+
+
+def sizes_mb(folders: list[Path]) -> list[float]:
+    """MB of each file in the folders."""
+    found: list[float] = []
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        try:
+            found.append(path.stat().st_size / 2**20 if path.is_file() else 0.0)
+        except FileNotFoundError:
+            continue
+    return found
 
 
 def load(folder: Path, run: Run, asked: argparse.Namespace, portrait: Path, audio: Path) -> tuple[list[dict[str, float]], int]:
     """Keeps the service busy for the asked time; the samples, and how many jobs were handed in."""
     samples: list[dict[str, float]] = []
+    logs = log_folders(folder, run)
     fresh, submitted = portraits(portrait), 0
     start, next_sample = time.monotonic(), 0.0
     with httpx.Client(base_url=run.url, timeout=120) as client:
@@ -133,7 +144,7 @@ def load(folder: Path, run: Run, asked: argparse.Namespace, portrait: Path, audi
                 answer.raise_for_status()
                 submitted += 1
             if now >= next_sample:
-                samples.append({"minute": now / 60, "jobs": float(submitted), **sample(folder, run)})
+                samples.append({"minute": now / 60, "jobs": float(submitted), **sample(folder, run, logs)})
                 next_sample = now + SAMPLE_S
                 if len(samples) % 30 == 0:
                     print(f"  {now / 60:5.1f} min, {submitted} jobs, {samples[-1]['memory_mb']:.0f} MB", flush=True)

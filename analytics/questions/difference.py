@@ -68,7 +68,7 @@ class Difference(Finding):
 
     @staticmethod
     def named(what: str, language: Language) -> str:
-        """`host = h3 and fps = 30 1/s`; in Chinese with its own word between the two."""
+        """`host = h3 and fps = 30 frames/s`; in Chinese with its own word between the two."""
         return what.replace(" and ", " 且 ") if language == "zh" else what
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def difference(
 
 
 def words(item: Item) -> str:
-    """`host = h3`, `audio_s >= 20 s`, `department = film and fps = 30 1/s`."""
+    """`host = h3`, `audio_s >= 20 s`, `department = film and fps = 30 frames/s`."""
     return " and ".join(_words(described(part), part) for part in item.parts)
 
 

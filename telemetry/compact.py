@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from telemetry.fields import TERMINAL_EVENTS
 from telemetry.ids import uuid7
-from telemetry.manifest import DataFile, Manifest, read_manifest, sync_folder, write_manifest
+from telemetry.manifest import DataFile, Manifest, Retired, read_manifest, sync_folder, write_manifest
 from telemetry.segments import Kind, seal_orphans
 from telemetry.shipping.checkpoints import NAME as CHECKPOINTS
 from telemetry.shipping.checkpoints import Delivered as DeliveredSegments
@@ -37,6 +37,8 @@ ROW_GROUP = 122_880
 """Rows of a row group: DuckDB's own unit of work."""
 GRACE_S = 600.0
 """Seconds for which a file stays after it left the manifest: a reader that began before may take so long."""
+PRESSED_GRACE_S = 60.0
+"""The same while the folder is beyond its bound of size: reading a million requests takes 11 s (docs/analysis.md)."""
 
 Delivered = Callable[[str], bool]
 """Whether a forwarder has delivered the segment of this name; only then may it be deleted."""
@@ -50,7 +52,11 @@ class CompactorBusy(RuntimeError):
 
 @dataclass(frozen=True)
 class Retention:
-    """How long Parquet files are kept: by the age of their newest row, and by their size together; None = no bound."""
+    """How long Parquet files are kept: by the age of their newest row, and by their size together; None = no bound.
+
+    A file that left the manifest stays for its readers. It counts, and goes sooner where the bound is passed; so the folder holds
+    more than `max_bytes` for a minute after an hour was merged (the hour's old files lie beside the new one), and otherwise not.
+    """
 
     max_age_s: float | None = None
     max_bytes: int | None = None
@@ -152,8 +158,7 @@ class Compactor:
         gone = {name for name in manifest.segments if name not in there or self._delivered is None or self._delivered(name)}
         for name in gone:
             (sealed / name).unlink(missing_ok=True)
-        late = self._now() - self._grace_s
-        kept = tuple(file for file in manifest.retired if file.at > late)
+        kept = self._lingering(manifest)
         wanted = {file.name for file in (*manifest.files, *kept)}
         for path in self._folder.glob("*.parquet"):
             if path.name not in wanted:
@@ -163,6 +168,19 @@ class Compactor:
             return manifest
         files = (replace(file, segments=tuple(name for name in file.segments if name not in gone)) for file in manifest.files)
         return write_manifest(self._folder, replace(manifest, files=tuple(files), retired=kept))
+
+    def _lingering(self, manifest: Manifest) -> tuple[Retired, ...]:
+        """The files that left the manifest and stay for readers; fewer where the folder is beyond its bound of size."""
+        now, bound = self._now(), self._retention.max_bytes
+        kept = sorted((file for file in manifest.retired if file.at > now - self._grace_s), key=lambda file: file.at)
+        if bound is None:
+            return tuple(kept)
+        paths = (self._folder / file.name for file in kept)
+        size = sum(file.bytes for file in manifest.files) + sum(path.stat().st_size for path in paths if path.exists())
+        while kept and size > bound and kept[0].at <= now - PRESSED_GRACE_S:
+            path = self._folder / kept.pop(0).name
+            size -= path.stat().st_size if path.exists() else 0
+        return tuple(kept)
 
     def _stored(self, group: list[DataFile]) -> Iterator[pa.Table]:
         """The row groups of stored files in today's schema; an older file has fewer columns, for the schema only grows."""

@@ -166,6 +166,32 @@ def test_retention_by_size_drops_the_oldest_first(tmp_path: Path) -> None:
     assert ids(tmp_path) == [*range(20, 25), *range(30, 35)]
 
 
+def test_beyond_the_bound_what_left_the_manifest_goes_after_a_minute(tmp_path: Path, clock: Clock) -> None:
+    write(tmp_path, range(5), at="2027-01-15T08:00:00Z")
+    first = compactor(tmp_path, now=clock)
+    first.run_once()
+    size = read_manifest(tmp_path / "parquet").files[0].bytes
+    write(tmp_path, range(5, 10), at="2027-01-15T08:00:01Z")
+    first.run_once()
+    clock.now += HOUR
+    bounded = {bound: compactor(tmp_path, now=clock, retention=Retention(max_bytes=bound)) for bound in (2 * size, 100 * size)}
+
+    def there() -> int:
+        return len(list((tmp_path / "parquet").glob("*.parquet")))
+
+    bounded[2 * size].run_once()
+    assert there() == 3, "merged; a reader may still hold both old files"
+    clock.now += 61
+    bounded[100 * size].run_once()
+    assert there() == 3, "within the bound they stay for their whole grace"
+    bounded[2 * size].run_once()
+    assert there() <= 2
+    assert ids(tmp_path) == list(range(10)), "no row goes"
+    clock.now += 600
+    bounded[100 * size].run_once()
+    assert there() == 1
+
+
 def test_what_a_killed_compactor_left_is_cleared(tmp_path: Path) -> None:
     write(tmp_path, range(5))
     compactor(tmp_path).run_once()

@@ -49,8 +49,8 @@ check: install ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
-bench: install ## the benchmarks: each prints ratios
-	@for name in bench/[a-z]*.py; do m=$${name%.py}; echo "== $$m"; $(BIN)/python -m $${m//\//.} $(ARGS) || exit 1; done
+bench: install ## all benchmarks at small size, in one table: docs/benchmarks.md
+	$(BIN)/python -m bench.table $(ARGS)
 
 screenshots: install ## pictures of the console for its page in docs (needs chromium, and the video of a `make demo`)
 	$(BIN)/python -m docs.screenshots $(ARGS)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.ratios import keep
 from tests.planted import planted
 
 OUTCOMES = ["audio_drift_ms", "latency_s", "lip_match"]
@@ -98,6 +99,8 @@ def main() -> None:
         f"{found['cold_s'] / rival['cold_s']:.1f}x; from memory {found['cached_s']:.3f} s: "
         f"{found['cold_s'] / found['cached_s']:.0f}x faster; peak {found['peak_mb']:.0f} MB"
     )
+    keep(f"whole analysis of {small:,} requests, cold", found["cold_s"] / rival["cold_s"], "plain calls of SciPy and statsmodels")
+    keep("the same from memory", found["cached_s"] / found["cold_s"], "the cold analysis")
     many = measure("ours", large)
     print(f"{many['n']:.0f} requests: cold {many['cold_s']:.1f} s, cached {many['cached_s']:.2f} s, peak {many['peak_mb']:.0f} MB")
 

@@ -16,6 +16,7 @@ import numpy as np
 from analytics.questions.queueing import queue_of, replicas_for
 from analytics.questions.simulate import poisson_arrivals, simulate
 from analytics.questions.stats import Floats
+from bench.ratios import keep
 
 TARGET, QUANTILE = 8.0, 0.95
 
@@ -64,6 +65,8 @@ def main() -> None:
             if ours != theirs:
                 print(f"  differs: {ours} replicas by the formula, {theirs} simulated, at {rate:g} requests a second")
     print(f"replicas needed: the same in {agreed} of {asked}; {simulated / formula:.0f} times faster than the simulation")
+    keep("replicas needed, by the queueing formula: the same number", agreed / asked, "a simulated queue", at_least=0.9)
+    keep("time of the formula", formula / simulated, "a simulated queue")
 
 
 if __name__ == "__main__":

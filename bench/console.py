@@ -26,6 +26,7 @@ from pathlib import Path
 import duckdb
 from streamlit.testing.v1 import AppTest
 
+from bench.ratios import keep
 from console import data
 from console.waiting import ANSWERS, LOOK_S
 from tests.planted_incidents import incident
@@ -157,6 +158,7 @@ def main() -> None:
     for step in ("overview, warm", "overview, another filter"):
         ratios = [found[size][f"{step}: painted"].cpu / found[size][f"by hand: {step}"].cpu for size in sizes]
         print(f"{'ratio of CPU: ' + step:<42}" + "".join(f"{ratio:>16.1f}" for ratio in ratios))
+        keep(f"console, {step}, {sizes[-1]:,} requests", ratios[-1], "the same counts by hand in DuckDB")
 
 
 if __name__ == "__main__":

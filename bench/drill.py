@@ -26,6 +26,7 @@ import pandas as pd
 from analytics.questions.cause import Cause
 from analytics.questions.diagnosis import diagnose
 from bench.drill_incidents import KINDS, Incident, Truth, incident
+from bench.ratios import keep
 
 PREFIXES = (3, 5, 8, 12, 20)
 
@@ -147,6 +148,7 @@ def main() -> None:
         if asked.misses and not one.first:
             print(f"--- {one.kind} (seed {one.seed}, {one.struck} struck): {one.truth}\n    {one.answer}", flush=True)
     print(json.dumps(report.as_dict(), indent=2) if asked.as_json else report.table())
+    keep("true cause ranked first", sum(one.first for one in report.scored) / len(report.scored), "staged incidents", at_least=0.95)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Status, StatusCode, Tracer
 
+from bench.ratios import keep
 from telemetry import fields
 from telemetry.context import RequestContext
 from telemetry.ids import uuid7
@@ -129,6 +130,7 @@ def _costs(telemetry: Telemetry, exporting: TracerProvider, batch: int) -> None:
     theirs = _median_us(lambda: _span(exporting.get_tracer("bench")), batch)
     exporting.force_flush()
     print(f"span, made and ended      journal {ours:7.1f} µs   batch exporter {theirs:7.1f} µs   ratio {ours / theirs:.2f}")
+    keep("span, made and ended, durable", ours / theirs, "OpenTelemetry's batch exporter (in memory)")
     example = telemetry.tracer.start_span("encode_video", attributes=_ATTRIBUTES)
     example.end()
     assert isinstance(example, ReadableSpan)
@@ -136,6 +138,7 @@ def _costs(telemetry: Telemetry, exporting: TracerProvider, batch: int) -> None:
     json = _median_us(lambda: dumps(encode_span(example)), batch)
     protobuf = _median_us(lambda: encode_spans([example]).SerializeToString(), batch)
     print(f"span, encoding alone      OTLP/JSON {json:5.1f} µs   SDK's protobuf {protobuf:7.1f} µs   ratio {json / protobuf:.2f}")
+    keep("span, encoding alone", json / protobuf, "the SDK's protobuf")
     for name, call in (
         ("end and write of a span", lambda: processor.on_end(example)),
         ("stage() with 6 values", lambda: _stage(telemetry)),
@@ -158,6 +161,8 @@ def _losses(data_dir: Path, exporting: TracerProvider, received: Synchronized[in
     exporting.shutdown()
     arrived = received.value - before
     print(f"{rate} spans/s for {seconds} s   batch exporter made {made_theirs}, kept {arrived}, lost {made_theirs - arrived}")
+    keep(f"spans kept at {rate} a second by the journal", kept / made, "spans made", at_least=1.0)
+    keep(f"spans kept at {rate} a second by the batch exporter", arrived / made_theirs, "spans made")
     return kept == made and read_losses(journal)["spans_lost"] == 0
 
 

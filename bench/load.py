@@ -25,6 +25,7 @@ import psutil
 import torch
 
 from bench.pipeline import clip, cores, run_alone
+from bench.ratios import keep
 from deployments.cache import PortraitCache
 from deployments.media.picture import PictureLimits
 from deployments.models.lite import Lite
@@ -118,6 +119,8 @@ def report(
     for label, values in (("submit", submits), ("no-op route", idle)):
         print(f"{label:<12} median {statistics.median(values) * 1e3:6.1f} ms, p99 {percentile(values, 0.99) * 1e3:6.1f} ms")
     print(f"p99 of submit / p99 of the no-op route = {percentile(submits, 0.99) / percentile(idle, 0.99):.2f}")
+    keep("videos a second of the whole service", did / could, "the cores on the stages' CPU time alone", at_least=0.95)
+    keep("p99 of handing a job in", percentile(submits, 0.99) / percentile(idle, 0.99), "the no-op route", at_most=2.0)
     print(f"CPU seconds of {cores() * took:.0f} that there were:")
     for name, seconds in sorted(used.items(), key=lambda item: -item[1])[:15]:
         print(f"  {seconds:6.1f}  {name}")

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from bench.ratios import keep
 from bench.render import FPS, MEDIA, scene_of
 from deployments.media.audio import decode_audio
 from deployments.models.lite_motion import SignalMotion
@@ -70,6 +71,7 @@ def main(seconds: float, size: int, steps: tuple[int, ...]) -> None:
     rival = least(lambda: SignalMotion().motion(speech, plain, n, lambda k, of: None))
     ratio = least(lambda: motion(25)) / rival
     print(f"without a model (SignalMotion, 25 steps): {rival * 1e3:.0f} ms; the model takes {ratio:.1f} times that")
+    keep("motion model, 25 steps", ratio, "motion from the signal alone")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import torch
 
 from analytics.record import Record, load
 from analytics.stores.local import LocalStore
+from bench.ratios import keep
 from deployments.cache import PortraitCache
 from deployments.config import StageConfig
 from deployments.media.audio import decode_audio
@@ -202,6 +203,9 @@ def report(seconds: float, alone: dict[str, Alone], http: dict[str, list[tuple[f
         f"0.5 s clip                  {brief * 1e3:.0f} ms over HTTP, {plain * 1e3:.0f} ms alone: fixed cost {fixed * 1e3:.0f} ms"
     )
     print(f"without the fixed cost      {(whole - max(fixed, 0)) / long.bound:.2f} of (b)")
+    keep(f"request over HTTP, {seconds:g} s clip at 512 px", whole / total, "the stages alone, one after the other")
+    keep("  the same", whole / long.bound, "the bound of these cores")
+    keep("telemetry of a request", telemetry / cpu, "the request's CPU time", at_most=0.01)
     print(f"of the clip's own length    {whole / seconds:.2f}")
     print(f"telemetry                   {telemetry * 1e3:.2f} ms a request = {telemetry / cpu:.4%} of its CPU time")
 

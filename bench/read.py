@@ -25,6 +25,7 @@ from analytics.requests import joined, load
 from analytics.stores.base import Range
 from analytics.stores.local import LocalStore
 from analytics.stores.snapshot import Reader
+from bench.ratios import keep
 from telemetry import fields
 from telemetry.context import RequestContext
 from telemetry.ids import new_traceparent
@@ -217,12 +218,14 @@ def compare(folder: Path, n: int) -> None:
     took, peak, rows = measure("ours", folder)
     assert rows == base_rows == n, (rows, base_rows, n)
     print(f"join of {n} requests: {took:.2f} s, bare {base:.2f} s: {took / base:.2f}x; peak {peak:.0f} MB, bare {base_peak:.0f} MB")
+    keep(f"join of {n:,} requests", took / base, "a bare DuckDB join", at_most=1.5)
     seconds, peak, _ = measure("counted", folder)
     print(f"  only counted, with coverage: {seconds:.2f} s, peak {peak:.0f} MB")
     compiled, _, found = measure("filtered", folder)
     hand, _, expected = measure("by_hand", folder)
     assert found == expected
     print(f"  filter: {compiled * 1e3:.1f} ms, by hand {hand * 1e3:.1f} ms: {compiled / hand:.2f}x ({found} found)")
+    keep(f"filter over {n:,} rows", compiled / hand, "hand-written SQL", at_most=1.1)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import torch
 from PIL import Image
 from scipy.io import wavfile
 
+from bench.ratios import keep
 from deployments.models.facemesh import FaceMesh, Pixels
 from deployments.models.lite_motion import SignalMotion
 from deployments.models.lite_render import CHUNK, Scene, controls, drawn, prepare, render
@@ -105,6 +106,7 @@ def main(seconds: float, sizes: tuple[int, ...]) -> None:
         encoding = least(lambda frames=frames: encode(frames, 1)) * 1e3 / n
         share = drawing / encoding
         print(f"{size} px: drawing {drawing:.2f} ms, encoding {encoding:.2f} ms, ratio {share:.2f}; prepared in {ready:.2f} s")
+        keep(f"drawing a frame of {size} px", share, "encoding it (x264)", at_most=1.0)
         spent = {kind: value * 1e3 / n for kind, value in parts(scene, coefficients).items()}
         rest = drawing - sum(spent.values())
         print("  " + ", ".join(f"{kind} {ms:.2f}" for kind, ms in spent.items()) + f", copy into frames {rest:.2f} ms")

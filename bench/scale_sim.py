@@ -24,6 +24,7 @@ import yaml
 
 from analytics.questions.capacity import FEWEST
 from analytics.questions.stats import Floats
+from bench.ratios import keep
 from serve.scaling import WINDOW_S, Backlog, Memory, Replicas, Scaling, decide
 from serve.settings import Settings
 
@@ -252,6 +253,7 @@ def tell(per_day: float, peak: float, cost: Cost, settings: Settings, start_s: f
     found = limits(per_day, peak, cost, settings, free.highest)
     broken = [one for one in found if one.share > 1]
     print(f"  breaks first: {found[0].what if broken else 'nothing'}" + "".join(f"; {one.what} {one.share:.2f}" for one in found))
+    keep(f"{per_day:,.0f} videos a day: {found[0].what}", found[0].share, "what is configured")
     print(f"  configure: {'; '.join(one.advice for one in found)}")
     day = [f"{per_day * size / 1e9:,.2f} GB {what}" for what, size in
            (("journal", cost.journal_bytes), ("Parquet", cost.parquet_bytes), ("videos", cost.result_bytes))]  # fmt: skip

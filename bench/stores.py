@@ -26,6 +26,7 @@ from elasticsearch import Elasticsearch, helpers
 
 from analytics.stores.base import Range
 from analytics.stores.elasticsearch import ElasticLogs
+from bench.ratios import keep
 from telemetry import fields
 from telemetry.context import RequestContext
 from telemetry.forward import Forwarder, Forwarding
@@ -150,6 +151,7 @@ def elasticsearch(url: str, requests: int) -> None:
 def report(what: str, rows: int, ours: float, theirs: float, rival: str) -> None:
     """One line: rates and their ratio (above 1: faster than the rival)."""
     print(f"{what}: {rows / ours:.0f} rows/s, {rival} {rows / theirs:.0f} rows/s: {theirs / ours:.2f}x ({rows} rows)", flush=True)
+    keep(f"{what}, rows a second", theirs / ours, rival, at_least=1.0)
 
 
 @contextmanager

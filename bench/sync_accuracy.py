@@ -24,6 +24,7 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
+from bench.ratios import keep
 from bench.sync_clips import Clip, generated_clips, natural_clips
 from deployments.meter.hear import log_mel
 from deployments.meter.lags import LAGS, Motion, peak, seen_motion, syllables
@@ -167,6 +168,7 @@ def real_files(clips: list[Clip], folder: Path) -> None:
                 errors.append(found - own - expected)
         print(line(kind, errors, len(clips)))
     print(f"\ncost of measure(): {np.median(cost):.2f} CPU s for a second of video (most {max(cost):.2f})")
+    keep("sync meter, CPU time", float(np.median(cost)), "the video's own length", at_most=1.0)
 
 
 def closures() -> None:
@@ -216,6 +218,7 @@ def rival(clips: list[Clip]) -> None:
             for error in plain(clip, seconds, log_mel(load_file(kept_track(clip.path))["samples"]).mean(1).astype(np.float64))
         ]
         print(f"  {seconds:.0f} s: {np.mean(ours):.0%} against {np.mean(theirs):.0%} (ratio {np.mean(ours) / np.mean(theirs):.1f})")
+        keep(f"windows of {seconds:.0f} s within 80 ms", np.mean(ours) / np.mean(theirs), "plain energy against opening")
 
 
 def main() -> None:

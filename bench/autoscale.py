@@ -27,6 +27,7 @@ import httpx
 import psutil
 
 from bench.pipeline import clip
+from bench.ratios import keep
 from sonoscope.run import MARK, end_processes, marked_processes, read_run
 from telemetry.decisions import read_decisions
 
@@ -102,13 +103,14 @@ class Story:
         self._start = time.time()
         self._told = 0
         self._nodes = 0
-        self.replicas = 0
+        self.replicas = self.most = 0
 
     def look(self) -> None:
         """Prints what is new."""
         for one in read_decisions(self._folder, int(self._start * 1e9))[self._told :]:
             self._told += 1
             self.replicas = max(one["running"], one["target"])
+            self.most = max(self.most, one["running"])
             at = one["at_ns"] / 1e9 - self._start
             print(f"{at:7.1f} s  {one['jobs']:2d} jobs {one['work_s']:6.1f} s of work: wanted {one['wanted']}, running "
                   f"{one['running']}, asked for {one['target']} ({one['reason']})", flush=True)  # fmt: skip
@@ -138,6 +140,12 @@ def tell(url: str, folder: Path, mark: str, order: dict[str, Any], jobs: int) ->
                 print(f"{done_at:7.1f} s  {states.count('succeeded')} of {len(states)} jobs succeeded", flush=True)
             if done_at is not None and story.over:
                 print(f"{time.monotonic() - started:7.1f} s  no replica, no GPU node")
+                keep(
+                    f"jobs done while replicas go from 0 to {story.most} and back",
+                    states.count("succeeded") / jobs,
+                    "jobs",
+                    at_least=1.0,
+                )
                 return
             time.sleep(0.2)
     raise SystemExit("it did not come back to zero within 420 s")

@@ -212,20 +212,24 @@ def main() -> None:
         print(f"live end, {rows} events and as many record spans: {seconds:.2f} s ({line:.0f} µs a line), peak {peak:.0f} MB")
 
 
+FIXED = 10_000
+"""Requests below which fixed costs decide: the aims are for more."""
+
+
 def compare(folder: Path, n: int) -> None:
     """Prints the join and the filter of n requests beside what DuckDB alone takes."""
     base, base_peak, base_rows = measure("bare", folder)
     took, peak, rows = measure("ours", folder)
     assert rows == base_rows == n, (rows, base_rows, n)
     print(f"join of {n} requests: {took:.2f} s, bare {base:.2f} s: {took / base:.2f}x; peak {peak:.0f} MB, bare {base_peak:.0f} MB")
-    keep(f"join of {n:,} requests", took / base, "a bare DuckDB join", at_most=1.5)
+    keep(f"join of {n:,} requests", took / base, "a bare DuckDB join", at_most=None if n < FIXED else 1.5)
     seconds, peak, _ = measure("counted", folder)
     print(f"  only counted, with coverage: {seconds:.2f} s, peak {peak:.0f} MB")
     compiled, _, found = measure("filtered", folder)
     hand, _, expected = measure("by_hand", folder)
     assert found == expected
     print(f"  filter: {compiled * 1e3:.1f} ms, by hand {hand * 1e3:.1f} ms: {compiled / hand:.2f}x ({found} found)")
-    keep(f"filter over {n:,} rows", compiled / hand, "hand-written SQL", at_most=1.1)
+    keep(f"filter over {n:,} rows", compiled / hand, "hand-written SQL", at_most=None if n < FIXED else 1.1)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ import psutil
 from PIL import Image
 
 from bench.pipeline import clip
+from bench.ratios import keep
 from sonoscope.run import Run, marked_processes, read_run
 
 SAMPLE_S = 10.0
@@ -236,6 +237,7 @@ def main() -> None:
         "oldest_video_s": (asked.keep_s, SWEEP_S),
         "oldest_upload_s": (asked.keep_s, SWEEP_S),
     }
+    keep(f"jobs that succeed, {asked.minutes:g} min at full load", 1 - failed / submitted, "jobs", at_least=1.0)
     fine = asked.tiny or held(samples, bounds)
     sys.exit(0 if fine and not failed else 1)
 

@@ -152,7 +152,9 @@ class Settings(BaseSettings):
     compact_every_s: float = Field(default=60.0, gt=0, description="seconds between two compactions of the journal into Parquet")
     retention_max_age_s: float | None = Field(default=None, gt=0, description="age at which Parquet is deleted; empty = never")
     retention_max_bytes: int | None = Field(
-        default=None, gt=0, description="size beyond which the oldest Parquet is deleted; for a minute after a merge an hour counts twice"
+        default=None,
+        gt=0,
+        description="size beyond which the oldest Parquet is deleted; for a minute after a merge an hour counts twice",
     )
     tempo_url: str | None = Field(
         default=None, validation_alias=_known_as("tempo_url", "TEMPO_URL"), description="Tempo, where traces are read"

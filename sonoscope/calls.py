@@ -159,7 +159,7 @@ class Retries:
     longest_s: float = 60.0
 
     def pause(self, call: Call[Any], error: httpx.TransportError | ServiceError, tried: int, url: str) -> float:
-        """Seconds until the next try after `tried` of them. Raises the error (Unreachable for the network's) where there is none."""
+        """Seconds until the next try after `tried` of them. Raises the error where there is none, as Unreachable if the network's."""
         wait_s = min(self.longest_s, self.first_s * 2**tried) * random.uniform(0.5, 1.0)
         if isinstance(error, httpx.TransportError):
             # A connection that never was has done nothing; one that broke may have.
@@ -184,7 +184,7 @@ def check(response: httpx.Response) -> None:
     about["retry_after_s"] = int(after) if after.isdigit() else None
     try:
         body = response.json()["error"]
-        said = {name: body.get(name) for name in ("field", "hint", "trace_id")}
+        said: dict[str, Any] = {name: body.get(name) for name in ("field", "hint", "trace_id")}
         raise ServiceError(body["type"], body["message"], **said, **about)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         raise ServiceError(f"HTTP {response.status_code}", response.text[:200] or "an empty answer", **about) from None

@@ -156,6 +156,23 @@ class Client:
             part.unlink(missing_ok=True)
         raise AssertionError("counts for ever")
 
+    @staticmethod
+    def query(
+        expression: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int | None = None,
+        data_dir: Path | None = None,
+    ) -> list[dict[str, Any]]:
+        """The requests that pass a filter, newest first, from the stores that this machine's settings name (not by HTTP).
+
+        `since`, `until`: "1h" or a time. Raises analytics.filters.FilterError, OSError or ValueError.
+        """
+        from sonoscope.asking import find_requests  # DuckDB and pandas: for those who ask only
+
+        return find_requests(expression, since=since, until=until, limit=limit, data_dir=data_dir)
+
     def ready(self) -> bool:
         """True when every stage answers."""
         try:

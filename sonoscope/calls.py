@@ -159,7 +159,7 @@ class Retries:
     longest_s: float = 60.0
 
     def pause(self, call: Call[Any], error: httpx.TransportError | ServiceError, tried: int, url: str) -> float:
-        """Seconds until the next try after `tried` of them. Raises the error where there is none, as Unreachable if the network's."""
+        """Seconds until the next try after `tried` of them. Raises the error (or Unreachable) where there is none."""
         wait_s = min(self.longest_s, self.first_s * 2**tried) * random.uniform(0.5, 1.0)
         if isinstance(error, httpx.TransportError):
             # A connection that never was has done nothing; one that broke may have.

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -70,9 +70,6 @@ def script() -> Iterator[Script]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-Make = Callable[[str, str], Any]
 
 
 def _blocking(url: str, method: str, *arguments: Any, **named: Any) -> Any:
@@ -183,7 +180,7 @@ def test_the_key_comes_from_the_argument_or_the_environment(script: Script, monk
 
 
 def test_nobody_at_the_address_is_unreachable() -> None:
-    with Client("http://127.0.0.1:9", retries=0) as client, pytest.raises(Unreachable, match="127.0.0.1:9"):
+    with Client("http://127.0.0.1:9", retries=0) as client, pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         client.job("j1")
 
 

@@ -116,7 +116,7 @@ def _followed(client: Client, job_id: str) -> JobAnswer:
     def wait() -> None:
         try:
             news.put(client.wait(job_id, on_change=news.put))
-        except BaseException as error:  # noqa: BLE001  (raised again by the thread that waits)
+        except BaseException as error:  # raised again by the thread that waits
             news.put(error)
 
     waiting = threading.Thread(target=wait, daemon=True)

@@ -66,7 +66,7 @@ def test_a_cancelled_task_cancels_its_job(service: Service) -> None:
 
 def test_the_same_key_is_the_same_job(service: Service) -> None:
     with Client(service.url) as client:
-        key = {"Idempotency-Key": "test of the client"}
+        key = {"Idempotency-Key": "test-of-the-client"}
         first, second = (client.submit(PORTRAIT, SPEECH["zh"], headers=key, **SMALL) for _ in range(2))
         assert first.job_id == second.job_id
         client.wait(first.job_id)

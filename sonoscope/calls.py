@@ -193,7 +193,7 @@ def check(response: httpx.Response) -> None:
 def ended(job: JobAnswer) -> JobAnswer:
     """The job, where it succeeded. Raises its ServiceError otherwise."""
     if job.error is not None:
-        about = {"request_id": job.request_id, "trace_id": job.trace_id}
+        about: dict[str, Any] = {"request_id": job.request_id, "trace_id": job.trace_id}
         raise ServiceError(job.error.type, job.error.message, field=job.error.field, hint=job.error.hint, **about)
     return job
 

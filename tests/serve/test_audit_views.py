@@ -24,7 +24,7 @@ from telemetry.redact import Redactor
 from telemetry.roles import ROLES
 
 pytestmark = pytest.mark.anyio
-COUNT = 2500
+COUNT = 1201
 
 
 class Door:
@@ -50,10 +50,10 @@ class Door:
         app.include_router(audit_views.router)
         self._transport = httpx.ASGITransport(app)
 
-    async def ask(self, path: str, role: str = "auditor", **query: Any) -> httpx.Response:
+    async def ask(self, path: str, role: str = "auditor", query: dict[str, Any] | None = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.keys[role]}"}
         async with httpx.AsyncClient(transport=self._transport, base_url="http://door") as client:
-            return await client.get(path, params=query, headers=headers)
+            return await client.get(path, params={**(query or {}), **more}, headers=headers)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ async def test_its_pages_hold_each_entry_once_the_newest_first(door: Door) -> No
     seen: list[int] = []
     before: dict[str, int] = {}
     while True:
-        page = (await door.ask("/audit", limit=700, **before)).json()
+        page = (await door.ask("/audit", query={"limit": 700, **before})).json()
         seen += [entry["seq"] for entry in page["entries"]]
         if page["next_before"] is None:
             break
@@ -89,10 +89,10 @@ async def test_its_pages_hold_each_entry_once_the_newest_first(door: Door) -> No
 
 async def test_filters_choose_by_department_person_action_and_time(door: Door) -> None:
     news = (await door.ask("/audit", department="news", limit=1000)).json()["entries"]
-    assert len(news) == 500
+    assert len(news) == 240
     assert {entry["department"] for entry in news} == {"news"}
-    for name in ("who", "owner"):
-        lin = (await door.ask("/audit", limit=1000, before=101, **{name: "lin"})).json()["entries"]
+    for by in ({"who": "lin"}, {"owner": "lin"}):
+        lin = (await door.ask("/audit", query={"limit": 1000, "before": 101, **by})).json()["entries"]
         assert {entry["who"] for entry in lin} == {"lin"}
         assert len(lin) == 49
     assert [e["seq"] for e in (await door.ask("/audit", action="cancel")).json()["entries"]] == [1]
@@ -123,7 +123,7 @@ async def test_json_lines_are_the_entries_themselves(door: Door) -> None:
     answer = await door.ask("/audit/export", format="jsonl", department="news")
     told = [json.loads(line) for line in answer.text.splitlines()]
     assert told == list(door.trail.entries(department="news"))
-    assert len(told) == 500
+    assert len(told) == 240
 
 
 def test_an_export_is_written_while_it_is_read(door: Door) -> None:

@@ -72,8 +72,14 @@ def _verdict(desk: Desk) -> None:
     first = told["first_fault"]
     words = desk.t("audit_broken", seq=first["seq"], what=first["what"], count=len(told["faults"]))
     st.error(words, icon=":material/gpp_bad:")
-    if st.button(desk.t("audit_show"), key="audit-show"):
-        go("audit", since="all", before=str(first["seq"] + 1))
+    st.button(desk.t("audit_show"), key="audit-show", on_click=_show, args=(first["seq"],))
+
+
+def _show(seq: int) -> None:
+    """Chooses the entries up to this one, whoever and whenever they are about. Before the run: a widget's own state goes first."""
+    st.session_state.update({"choose-since": "all", "choose-action": ""})
+    st.session_state.update({f"write-{name}": "" for name in ("department", "who", "owner")})
+    keep("before", seq + 1)
 
 
 def _entries(desk: Desk, found: dict[str, Any]) -> None:

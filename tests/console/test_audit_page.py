@@ -77,6 +77,10 @@ def test_the_first_broken_entry_is_named(language: str, whole: str, broken: str,
     app.button(key="audit-verify").click().run()
     assert broken in words(app)
     assert not app.exception
+    app.text_input(key="write-who").input("kai").run()
+    app.button(key="audit-show").click().run()
+    assert not app.exception
+    assert app.dataframe[0].value["seq"].tolist() == list(range(42, 0, -1)), "up to the broken one, without the filter"
 
 
 def test_a_key_that_is_no_auditors_sees_no_entry(jobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

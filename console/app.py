@@ -11,6 +11,7 @@ from console.frame import draw, language
 from console.texts import text
 from console.views import (
     alerts,
+    audit,
     capacity,
     compare,
     experiments,
@@ -36,6 +37,7 @@ DRAWN = {
     "compare": (partial(draw, compare.page), ":material/compare:"),
     "experiments": (partial(draw, experiments.page), ":material/science:"),
     "capacity": (partial(draw, capacity.page), ":material/speed:"),
+    "audit": (partial(draw, audit.page, needs_rows=False), ":material/policy:"),
     "generate": (partial(draw, generate.page, needs_rows=False), ":material/movie:"),
 }
 

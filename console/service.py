@@ -12,6 +12,8 @@ import httpx
 from console.data import data_dir
 
 _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+_PATIENT = httpx.Timeout(300.0, connect=3.0)
+"""For looking at the whole audit trail."""
 
 
 class ServiceError(Exception):
@@ -48,6 +50,21 @@ def score(request_id: str, user_score: int, user_comment: str | None) -> None:
     _call("POST", f"/requests/{request_id}/score", json={"user_score": user_score, "user_comment": user_comment})
 
 
+def audit(**asked: Any) -> dict[str, Any]:
+    """A page of the audit trail, the newest entries first: `entries` and `next_before`. Raises ServiceError."""
+    return _call("GET", "/audit", params=_given(asked))
+
+
+def audit_file(format: str, **asked: Any) -> bytes:
+    """All chosen entries of the audit trail as CSV or JSON lines. Raises ServiceError."""
+    return _ask("GET", "/audit/export", params={"format": format, **_given(asked)}, timeout=_PATIENT).content
+
+
+def audit_verify() -> dict[str, Any]:
+    """What a look at the whole audit trail finds: `holds`, `first_fault`, `head`, … Raises ServiceError."""
+    return _call("GET", "/audit/verify", timeout=_PATIENT)
+
+
 def video(request_id: str) -> bytes | None:
     """The finished file: from the data folder where it lies there, else from the service; None where neither has it."""
     path = data_dir() / "videos" / f"{request_id}.mp4"
@@ -75,16 +92,24 @@ def _key() -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
+def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if value not in (None, "")}
+
+
 def _call(method: str, path: str, **more: Any) -> dict[str, Any]:
+    return _ask(method, path, **more).json()
+
+
+def _ask(method: str, path: str, *, timeout: httpx.Timeout = _TIMEOUT, **more: Any) -> httpx.Response:
     base = url()
     if base is None:
         raise ServiceError("No service runs here: start one with `sonoscope up -d`.")
     try:
         headers = _key() | dict(more.pop("headers", {}))
-        answer = httpx.request(method, base + path, timeout=_TIMEOUT, headers=headers, **more)
+        answer = httpx.request(method, base + path, timeout=timeout, headers=headers, **more)
     except httpx.TransportError as error:
         raise ServiceError(f"{base} does not answer ({type(error).__name__}): `sonoscope up -d` starts the service.") from error
     if answer.is_error:
         refused = answer.json().get("error", {})
         raise ServiceError(" ".join(filter(None, (refused.get("message"), refused.get("hint")))) or f"HTTP {answer.status_code}")
-    return answer.json()
+    return answer

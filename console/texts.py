@@ -23,8 +23,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "存储没有应答：{reason}。数据目录是 {folder}；运行 `sonoscope doctor` 查看原因，或用 SONOSCOPE_DATA_DIR 指定其他目录。",
     ),
     "may_not_read": (
-        "This console is not on loopback, and there is no log-in yet: nobody may read here. Start it on 127.0.0.1.",
-        "控制台未绑定在本机回环地址，且尚无登录功能，因此任何人都不能查看。请在 127.0.0.1 上启动。",
+        "This console is not on loopback, and there is no log-in: nobody may read here. Start it on 127.0.0.1 "
+        "(`sonoscope up`, or `--server.address 127.0.0.1`).",
+        "控制台未绑定在本机回环地址，且没有登录功能，因此任何人都不能查看。请在 127.0.0.1 上启动"
+        "（`sonoscope up`，或 `--server.address 127.0.0.1`）。",
     ),
     "coverage": (
         "{requests} requests, {both} of them with trace and log; {running} still running",
@@ -47,6 +49,31 @@ TEXTS: dict[str, tuple[str, str]] = {
     "look_at_all": ("Look at everything", "查看全部"),
     "export": ("Export", "导出"),
     "first_rows": ("the first {shown} of {all} rows", "共 {all} 行，显示前 {shown} 行"),
+    # audit
+    "audit": ("Audit", "审计"),
+    "audit_about": (
+        "Who asked for what, when, and who saw it. The range on the left holds here, too; the filter does not.",
+        "谁在何时请求了什么、谁看过结果。左侧的时间范围在此同样有效，筛选条件无效。",
+    ),
+    "audit_department": ("Department", "部门"),
+    "audit_who": ("Who did it", "操作人"),
+    "audit_owner": ("Whose request", "请求所有者"),
+    "audit_action": ("Action", "操作"),
+    "audit_any": ("any", "全部"),
+    "audit_entries": ("Entries", "记录"),
+    "audit_none": ("There are no such entries.", "没有符合条件的记录。"),
+    "audit_older": ("Older", "更早"),
+    "audit_newest": ("Back to the newest", "回到最新"),
+    "audit_verify": ("Look at the whole chain", "校验整条链"),
+    "audit_show": ("Show the entries up to it", "显示到该条为止的记录"),
+    "audit_holds": (
+        "The chain holds: {entries} entries, {erased} of them erased. Keep the hash of entry {seq} somewhere else:",
+        "链完整：共 {entries} 条记录，其中 {erased} 条已删除。请将第 {seq} 条的哈希另行保存：",
+    ),
+    "audit_broken": (
+        "The chain does not hold. The first broken entry is {seq}: {what}. {count} faults in all.",
+        "链不完整。第一条损坏的记录是 {seq}：{what}。共 {count} 处问题。",
+    ),
     # overview
     "overview": ("Overview", "总览"),
     "requests": ("Requests", "请求数"),

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve import admission, jobs
+from serve import admission, audit_views, jobs
 from serve.access import Gate, Locked, caller_of, lock, see
 from serve.answers import Identified, install_errors
 from serve.audit import Action, Trail
@@ -70,6 +70,7 @@ app = FastAPI(
 app.add_middleware(Locked)
 app.add_middleware(Identified)  # around it: a refusal has an id, too
 install_errors(app)
+app.include_router(audit_views.router)
 
 
 @serve.deployment(name=NAME)
@@ -88,6 +89,7 @@ class Api:
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment, version=settings.service_version)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
+        audit_views.install(self._trail, redactor)
         link_key = redactor.hash("key of signed links").encode()
         issuer = Issuer(settings.oidc) if settings.oidc else None
         keys = KeyTable(settings.jobs_url)

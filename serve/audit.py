@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from serve.tables import AUDIT, AUDIT_HEAD, AUDIT_START, engine, prepare
 
-Action = Literal["generate", "retry", "recognize", "ended", "cancel", "score", "video", "link", "erased"]
+Action = Literal["generate", "retry", "recognize", "ended", "cancel", "score", "video", "link", "erased", "export"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 BLOCK = 1000
 
@@ -80,23 +80,40 @@ class Trail:
         department: str | None = None,
         owner_hash: str | None = None,
         request_id: str | None = None,
+        who: str | None = None,
+        action: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        before: int | None = None,
+        newest_first: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        """The entries that are not erased, oldest first. `since`, `until`: seconds since 1970."""
-        query = sa.select(AUDIT.c.entry).where(AUDIT.c.entry.is_not(None)).order_by(AUDIT.c.seq)
+        """The entries that are not erased, oldest first unless told otherwise. `owner_hash`: whose request it is about; `who`: who
+        did it, as the entry says. `since`, `until`: seconds since 1970; `before`: only entries of a smaller number.
+
+        Read block by block, each in a transaction of its own: whoever takes them slowly holds nothing up.
+        """
         conditions = [
-            AUDIT.c.owner_hash == owner_hash if owner_hash else None,
-            AUDIT.c.request_id == request_id if request_id else None,
-            AUDIT.c.at >= since if since is not None else None,
-            AUDIT.c.at < until if until is not None else None,
+            AUDIT.c.entry.is_not(None),
+            *([AUDIT.c.owner_hash == owner_hash] if owner_hash else []),
+            *([AUDIT.c.request_id == request_id] if request_id else []),
+            *([AUDIT.c.at >= since] if since is not None else []),
+            *([AUDIT.c.at < until] if until is not None else []),
         ]
-        query = query.where(*[one for one in conditions if one is not None])
-        with self._engine.connect() as connection:
-            for text in connection.execution_options(yield_per=BLOCK).execute(query).scalars():
-                entry = json.loads(text)
-                if department is None or entry.get("department") == department:
+        said = {name: one for name, one in (("department", department), ("who", who), ("action", action)) if one is not None}
+        order, edge = (AUDIT.c.seq.desc(), before) if newest_first else (AUDIT.c.seq.asc(), 0)
+        while True:
+            beyond = [] if edge is None else [AUDIT.c.seq < edge if newest_first else AUDIT.c.seq > edge]
+            within = [AUDIT.c.seq < before] if before is not None else []
+            query = sa.select(AUDIT.c.seq, AUDIT.c.entry).where(*conditions, *beyond, *within).order_by(order).limit(BLOCK)
+            with self._engine.connect() as connection:
+                block = connection.execute(query).all()
+            for row in block:
+                entry = json.loads(row.entry)
+                if all(entry.get(name) == wanted for name, wanted in said.items()):
                     yield entry
+            if len(block) < BLOCK:
+                return
+            edge = block[-1].seq
 
     def verify(self) -> Verdict:
         """Looks at every entry. A changed, missing, added or moved one is a fault with its number; so is an erasure that no entry

@@ -7,14 +7,14 @@ from typing import Any, Literal, get_args
 
 Role = Literal["viewer", "operator", "auditor"]
 ROLES: tuple[Role, ...] = get_args(Role)
-Scope = Literal["read", "write", "all_departments"]
+Scope = Literal["read", "write", "all_departments", "audit"]
 SCOPES: dict[Role, frozenset[Scope]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "write"}),
-    "auditor": frozenset({"read", "all_departments"}),
+    "auditor": frozenset({"read", "all_departments", "audit"}),
 }
 """A viewer reads what its department made, an operator also makes, cancels and scores; an auditor reads every department's and
-makes nothing."""
+the audit trail, and makes nothing."""
 STRONGEST: tuple[Role, ...] = ("auditor", "operator", "viewer")
 """Of several roles the first counts: whoever audits makes nothing, whatever else that person is."""
 ROLE_CLAIM, DEPARTMENT_CLAIM = "roles", "department"

@@ -22,7 +22,9 @@ from deployments.models.sonic.process import WorkerGone, WorkerProcess
 from deployments.models.sonic.terms import FPS, MOST_FRAMES, PARAMETERS
 from telemetry.errors import RequestError
 
-LICENCE = "Sonic (code and weights) is CC BY-NC-SA 4.0: for research and education, not for commercial use. Its videos fall under it."
+LICENCE = (
+    "Sonic (code and weights) is CC BY-NC-SA 4.0: for research and education, not for commercial use. Its videos fall under it."
+)
 
 DTYPES = ("fp16", "bf16", "fp32")
 
@@ -114,7 +116,9 @@ class Sonic:
         frames = frame_count(speech.seconds, FPS)
         if frames > MOST_FRAMES:
             most = MOST_FRAMES / FPS
-            raise RequestError("audio_too_long", f"sonic takes {most:g} s of speech; this is {speech.seconds:.1f} s.", field="audio")
+            raise RequestError(
+                "audio_too_long", f"sonic takes {most:g} s of speech; this is {speech.seconds:.1f} s.", field="audio"
+            )
         steps = int(parameters["inference_steps"])
         with self._my_turn(on_step, steps):
             try:

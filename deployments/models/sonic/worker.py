@@ -11,11 +11,13 @@ import json
 import os
 import queue
 import resource
+import shutil
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 FRAMES_A_MESSAGE = 25
 
@@ -70,7 +72,9 @@ class Worker:
             try:
                 head, payload = self._wire.receive(self._connection)
             except EOFError:
-                os._exit(0)  # whoever asked is gone: nobody waits for what the main thread still computes
+                # Whoever asked is gone, perhaps killed: nobody waits for what the main thread still computes, nor cleans up.
+                shutil.rmtree(self._home, ignore_errors=True)
+                os._exit(0)
             if head["do"] == "stop":
                 self._stop.set()
             else:

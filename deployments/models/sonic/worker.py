@@ -83,7 +83,7 @@ class Worker:
 
     def _load(self, settings: dict[str, Any]) -> tuple[Any, Any]:
         sys.path.insert(0, settings["checkout"])
-        module = importlib.import_module("sonic")
+        module: Any = importlib.import_module("sonic")
         # Its checkpoints lie where we say, not below the checkout; its config was read from there when it was imported.
         module.BASE_DIR = str(self._home)
         module.tqdm = lambda items, **_: items
@@ -91,7 +91,7 @@ class Worker:
         config = module.Sonic.config
         config.weight_dtype = settings["dtype"]
         sonic = module.Sonic(settings["device_id"], enable_interpolate_frame=True)
-        sonic.pipe.progress_bar = lambda iterable=None, total=None: _Steps(total, self._say)
+        sonic.pipe.progress_bar = lambda iterable=None, total=0: _Steps(total, self._say)
         # Where it may stop: after each window of a step, each chunk of the decoder, each frame between two.
         for owner, name in ((sonic.pipe.scheduler, "step"), (sonic.pipe.vae, "decode"), (sonic.rife, "inference")):
             setattr(owner, name, self._stoppable(getattr(owner, name)))
@@ -145,8 +145,9 @@ class Worker:
 
     def _inputs(self, order: dict[str, Any], payload: bytearray) -> tuple[str, str]:
         import numpy as np
-        import soundfile  # librosa, which Sonic reads sound with, brings it
         from PIL import Image
+
+        soundfile = importlib.import_module("soundfile")  # librosa, which Sonic reads sound with, brings it
 
         height, width = order["size"]
         pixels = np.frombuffer(payload, np.uint8, height * width * 3).reshape(height, width, 3)

@@ -1,4 +1,4 @@
-"""Checkpoints for the official code, as small as it takes and with random weights: `python tiny.py CHECKOUT FOLDER`, by Sonic's Python.
+"""Checkpoints for the official code, small, with random weights: `python tiny.py CHECKOUT FOLDER`, by Sonic's Python.
 
 The sizes that its code has fixed stay (whisper's 384 x 4 layers, the two audio networks, RIFE), so it is 350 MB. The face detector
 finds one face in the middle of a bright picture, and none in a dark one.

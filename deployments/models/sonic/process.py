@@ -55,6 +55,7 @@ class WorkerProcess:
             shutil.rmtree(home)
             raise
         self.loaded = False
+        self._ended: WorkerGone | None = None
         self._end = weakref.finalize(self, _end, self._process, self._connection, home)
 
     @property
@@ -90,11 +91,14 @@ class WorkerProcess:
         self._end()
 
     def _gone(self) -> WorkerGone:
+        if self._ended is not None:  # its log is gone with it
+            return self._ended
         status = self._process.wait()
         how = f"signal {-status}" if status < 0 else f"status {status}"
         words = self.last_words()
         self.close()
-        return WorkerGone(f"ended with {how}" + (f", last words: {words}" if words else ""))
+        self._ended = WorkerGone(f"ended with {how}" + (f", last words: {words}" if words else ""))
+        return self._ended
 
 
 def _environment() -> dict[str, str]:

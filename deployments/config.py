@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class StageConfig:
     recognize_floor: float = 0.3
     recognize_dir: Path | None = None
     """A ModelScope directory in place of the recogniser's own network."""
+    backends: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Options of talking heads by name: where `sonic` finds its checkout."""
     sync_measure: bool = True
     sync_sample: float = 1.0
     audio_limits: AudioLimits = field(default_factory=AudioLimits)

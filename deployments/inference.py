@@ -20,6 +20,7 @@ from deployments.faults import AnyFault, MemoryLimit
 from deployments.flow import ConsumerGone, CreditAddress, CreditGate
 from deployments.messages import RUN_INFERENCE, Frames, Progress, StreamEnd
 from deployments.models.protocol import Portrait, Speech, TalkingHead, load_backend
+from deployments.models.ranges import refuse_outside
 from telemetry.context import RequestContext
 from telemetry.errors import RequestError
 from telemetry.tracing import stage
@@ -76,11 +77,12 @@ class RunInference:
         # Drawing a frame takes about as long as encoding it, and both go on at once: with all cores for drawing, the threads of the
         # two take turns (a 10 s clip on two cores: 1.42 of the bound of bench/pipeline.py with two threads, 1.29 with one).
         torch.set_num_threads(config.torch_threads or max(1, len(os.sched_getaffinity(0)) // 2))
+        self._options = config.backends
         self._backends = {model_name: self._load(model_name)}
         self._thread = ThreadPoolExecutor(1, "inference")
 
     def _load(self, name: str) -> TalkingHead:
-        backend = load_backend(name)
+        backend = load_backend(name, self._options.get(name))
         backend.load(self._device)
         return backend
 
@@ -98,7 +100,10 @@ class RunInference:
         """
         with stage(self._telemetry, RUN_INFERENCE, context, device=self._device) as span:
             context.check_deadline(RUN_INFERENCE)
-            backend = self._backend(str(parameters["model_name"]))
+            # In the thread: checking a large model's files must not hold up the replica's health checks.
+            name = str(parameters["model_name"])
+            backend = await asyncio.get_running_loop().run_in_executor(self._thread, self._backend, name)
+            refuse_outside(backend.name, backend.parameters, parameters)
             span.set(replica=replica_id(), host=socket.gethostname(), device=self._device, model_version=backend.version)
             span.set(**{name: parameters[name] for name in ("inference_steps", "dynamic_scale", "fps", "seed")})
             faults = await self._faults.strike(self._telemetry, span, {**parameters, "replica": replica_id()})

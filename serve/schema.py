@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from deployments.models.ranges import ranges_of, refuse_outside
 from telemetry import fields
 from telemetry.errors import ERROR_TYPES, RequestError
 
@@ -62,6 +63,8 @@ def parse_parameters(raw: Mapping[str, Any]) -> dict[str, fields.Value]:
         hint = f"Did you mean {near[0]}?" if near else f"The parameters are {', '.join(known)}."
         raise RequestError("invalid_parameter", f"{name} is not a parameter.", field=name, hint=hint)
     values = {name: _parse(field, given[name]) if name in given else field.default for name, field in known.items()}
+    model = str(values["model_name"])
+    refuse_outside(model, ranges_of(model), values)
     if values.get("seed") is None:
         values["seed"] = secrets.randbelow(2**31)
     return values

@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     recognize_dir: Path | None = Field(
         default=None, description="a ModelScope directory of general recognition; empty = EfficientNet-Lite0"
     )
+    backends: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="options of talking heads by name: sonic takes checkout, checkpoints, python, dtype"
+    )
     max_pictures: int = Field(default=64, ge=1, le=1000, description="pictures in one request for recognition")
     max_pictures_waiting: int = Field(default=512, ge=1, description="pictures in recognition at a time; beyond it: overloaded")
     refuse_invisible_names: bool = Field(

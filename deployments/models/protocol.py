@@ -16,7 +16,8 @@ SAMPLE_RATE = 16_000
 """Samples a second of `Speech`."""
 
 StepHook = Callable[[int, int], None]
-"""`on_step(k, n)` after step k of n: progress, cancellation (it raises) and metrics live here."""
+"""`on_step(k, n)` after step k of n: progress, cancellation (it raises) and metrics live here. A backend whose steps are long
+calls it between them too, with the steps done so far (0 before the first), so that a cancel need not wait."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,14 @@ def frame_count(seconds: float, fps: float) -> int:
     return max(1, int(np.ceil(round(seconds * fps, 6))))
 
 
-def load_backend(name: str) -> TalkingHead:
+def load_backend(name: str, options: Mapping[str, str] | None = None) -> TalkingHead:
     """The backend that is installed under `name` (entry point group `sonoscope.talking_heads`), not yet loaded.
 
-    Raises RequestError(invalid_parameter) where there is none of that name.
+    `options` are its constructor's. Raises RequestError(invalid_parameter) where there is none of that name, TypeError for an
+    option that it does not have.
     """
     found = {entry.name: entry for entry in entry_points(group="sonoscope.talking_heads")}
     if name not in found:
         installed = ", ".join(sorted(found)) or "none"
         raise RequestError("invalid_parameter", f"model_name {name} is not installed (installed: {installed}).", field="model_name")
-    return found[name].load()()
+    return found[name].load()(**(options or {}))

@@ -21,7 +21,7 @@ class KafkaSettings(BaseModel):
     )
     group: str = Field(default="sonoscope", min_length=1, max_length=200, description="consumer group; one consumer at a time")
     max_message_bytes: int = Field(
-        default=8 * 2**20, ge=1024, le=512 * 2**20, description="size of a request's message; a larger one is a dead letter"
+        default=8 * 2**20, ge=1024, le=64 * 2**20, description="size of a request's message; a larger one is a dead letter"
     )
     max_unfinished: int = Field(default=32, ge=1, le=1000, description="jobs handed in at a time; beyond it the topic waits")
     client: dict[str, SecretStr] = Field(

@@ -1,4 +1,4 @@
-"""Fetches the real servers that some tests want into the user's cache folder: Elasticsearch and Kafka by Maven, the Collector by Go.
+"""Fetches the real servers that some tests want into the user's cache folder: two by Maven, the Collector by Go.
 
     python tests/servers/fetch.py            # what `make servers` runs; what is there already is left as it is
 

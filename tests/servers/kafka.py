@@ -53,8 +53,8 @@ class Kafka(Server):
 
     def topic(self, name: str, partitions: int = 1) -> str:
         """Makes a topic and returns its name."""
-        made = self._admin().create_topics([NewTopic(name, partitions, 1)])
-        made[name].result(30)
+        admin = self._admin()  # held: its results die with it
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
         return name
 
     def stop(self) -> None:

@@ -130,8 +130,7 @@ def test_kafka_and_consumer_are_killed_again_and_again_and_nothing_is_lost_or_do
     sent: list[str] = []
     for round in range(4):
         consumer = queue.consume(standin.url)
-        for number in range(10):
-            sent.append(queue.put(b"broken" if number == 3 else IDS, key=f"{round}-{number}"))
+        sent += [queue.put(b"broken" if number == 3 else IDS, key=f"{round}-{number}") for number in range(10)]
         wait_for(lambda n=9 * round + 3 + round: len(standin.jobs) >= n, 90, lambda: f"{len(standin.jobs)} jobs only")
         if round % 2:
             queue.kafka.kill()

@@ -105,7 +105,7 @@ class Broker:
         if error.code() == KafkaError._PARTITION_EOF:
             self._at_end.add(_whole(message.partition()))
             return None
-        if error.fatal():  # that is: FENCED_INSTANCE_ID
+        if _relieved(error):
             raise Fenced(error.str())
         _log.warning("kafka: %s", error.str())
         return None
@@ -115,7 +115,7 @@ class Broker:
         try:
             self._consumer.commit(offsets=[_after(message)], asynchronous=False)
         except KafkaException as error:
-            if error.args[0].fatal() or error.args[0].code() == KafkaError.FENCED_INSTANCE_ID:
+            if _relieved(error.args[0]):
                 raise Fenced(error.args[0].str()) from error
             raise
 
@@ -191,3 +191,8 @@ def _after(message: Received) -> TopicPartition:
 def _whole(number: int | None) -> int:
     assert number is not None  # None only for messages that were never in Kafka
     return number
+
+
+def _relieved(error: KafkaError) -> bool:
+    """Whether a consumer cannot go on because another one has its place; the library says so in three ways."""
+    return error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)

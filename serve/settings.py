@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from serve.kafka import KafkaSettings
 from serve.oidc import OidcSettings
 from serve.scaling import Scaling
 from serve.traffic import TrafficExperiment
@@ -221,6 +222,9 @@ class Settings(BaseSettings):
     forward_backoff_s: float = Field(default=30.0, gt=0, description="longest wait between two attempts to reach a server")
     forward_max_backlog_bytes: int = Field(
         default=10 * 2**30, ge=1, description="undelivered bytes beyond which forwarder and doctor complain; nothing is deleted"
+    )
+    kafka: KafkaSettings | None = Field(
+        default=None, description="brokers, topics and group of `sonoscope consume` (docs/kafka.md); empty = off"
     )
     redact_keep_names: bool = Field(default=False, description="put file names and their search keys into events as well")
     synonyms_file: Path | None = Field(default=None, description="words that mean the same in file names; empty = the package's")

@@ -385,6 +385,24 @@ def forward(
 
 
 @app.command()
+def consume(
+    once: Annotated[bool, typer.Option("--once", help="End when every request so far has its result.")] = False,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Take requests from a Kafka topic and give results to another, until Ctrl-C (docs/kafka.md).
+
+    Off unless SONOSCOPE_KAFKA__BROKERS names brokers. Topics: SONOSCOPE_KAFKA__REQUESTS (sonoscope-requests), __RESULTS
+    (sonoscope-results) and __DEAD_LETTERS (sonoscope-dead-letters); they must be there. A request is JSON: the prompt of POST
+    /generate with asset ids, or with portrait and audio in base64. Needs the extra `kafka`. One consumer a group; keep its data
+    folder: what is owed to whom is in kafka.db there.
+    """
+    from sonoscope.commands import consume as command
+
+    command.consume(once=once, url=url, data_dir=data_dir)
+
+
+@app.command()
 def connect(
     tempo: Annotated[str | None, typer.Option(metavar="URL", help="Tempo's query API, such as http://tempo:3200.")] = None,
     elasticsearch: Annotated[str | None, typer.Option(metavar="URL", help="Elasticsearch, such as https://logs:9200.")] = None,

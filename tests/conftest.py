@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from tests.servers.collector import Collector
 from tests.servers.elasticsearch import DEFAULT, Elasticsearch
 from tests.servers.faulty import Faulty
-from tests.servers.fetch import ELASTICSEARCH, collector_binary, elasticsearch_home, java_home
+from tests.servers.fetch import ELASTICSEARCH, KAFKA_JAVA, collector_binary, elasticsearch_home, java_home, kafka_home
 from tests.servers.postgres import Postgres, postgres_bin
+
+if TYPE_CHECKING:
+    from tests.servers.kafka import Kafka
 
 
 @pytest.hookimpl(tryfirst=True)  # the groups are read at the same hook
@@ -21,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given: tuple[str, ...] = getattr(item, "fixturenames", ())
         if item.get_closest_marker("service"):
             group = "service"
-        elif item.get_closest_marker("server") or "elasticsearch" in given or "postgres" in given:
+        elif item.get_closest_marker("server") or "elasticsearch" in given or "postgres" in given or "kafka" in given:
             group = "servers"
         else:
             group = item.nodeid.split("::")[0]
@@ -52,6 +56,22 @@ def postgres() -> Iterator[Postgres]:
     if postgres_bin() is None:
         pytest.skip("PostgreSQL is not installed: make packages")
     server = Postgres()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A Kafka; a test may kill it, and starts it again. Topics are a test's own."""
+    if not kafka_home().exists():
+        pytest.skip("Kafka is not fetched: make servers")
+    if java_home(KAFKA_JAVA) is None:
+        pytest.skip(f"Kafka wants Java {KAFKA_JAVA} or newer")
+    pytest.importorskip("confluent_kafka", reason="the extra `kafka` brings confluent-kafka")
+    from tests.servers.kafka import Kafka
+
+    server = Kafka()
     server.start()
     yield server
     server.stop()

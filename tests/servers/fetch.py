@@ -1,4 +1,4 @@
-"""Fetches the real servers that some tests want into the user's cache folder: Elasticsearch by Maven, the Collector by Go.
+"""Fetches the real servers that some tests want into the user's cache folder: two by Maven, the Collector by Go.
 
     python tests/servers/fetch.py            # what `make servers` runs; what is there already is left as it is
 
@@ -18,8 +18,14 @@ from pathlib import Path
 
 ELASTICSEARCH = {"8.19.20": 17, "9.5.0": 21}
 """Versions and the oldest Java that runs them."""
+KAFKA = "3.9.1"
+KAFKA_JAVA = 17
+"""The oldest Java that its tests were run with."""
 COLLECTOR = "0.158.0"
 BUILDER = Path(__file__).parent / "collector-builder.yaml"
+_KAFKA_POM = """<project><modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId><version>1</version>
+<dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version>
+</dependency></dependencies></project>"""
 _ARTIFACT = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:{version}:zip"
 
 
@@ -32,6 +38,11 @@ def cache_dir() -> Path:
 def elasticsearch_home(version: str) -> Path:
     """Where the unpacked distribution of a version lies, or would."""
     return cache_dir() / f"elasticsearch-{version}"
+
+
+def kafka_home() -> Path:
+    """Where the jars of Kafka lie, or would."""
+    return cache_dir() / f"kafka-{KAFKA}"
 
 
 def collector_binary() -> Path:
@@ -80,6 +91,26 @@ def fetch_elasticsearch(version: str, oldest_java: int) -> str:
     return f"fetched: {home}"
 
 
+def fetch_kafka() -> str:
+    """Fetches Kafka and what it depends on (46 MB); returns what was done, or why not."""
+    home = kafka_home()
+    if home.exists():
+        return f"there: {home}"
+    if java_home(KAFKA_JAVA) is None:
+        return f"skipped: it wants Java {KAFKA_JAVA} or newer"
+    if (maven := shutil.which("mvn")) is None:
+        return "skipped: mvn is missing (Debian: apt install maven)"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as name:
+        (Path(name) / "pom.xml").write_text(_KAFKA_POM.format(version=KAFKA))
+        command = [maven, "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={name}/jars"]
+        done = subprocess.run(command, cwd=name, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"skipped: mvn dependency:copy-dependencies failed: {last_line(done.stdout + done.stderr)}"
+        (Path(name) / "jars").rename(home)  # whole, or not at all
+    return f"fetched: {home}"
+
+
 def unpack(archive: Path, target: Path) -> None:
     """The files of a zip, those of `bin` and the native helpers executable, as zipfile does not keep modes."""
     with zipfile.ZipFile(archive) as file:
@@ -119,6 +150,7 @@ def main() -> None:
     """Fetches all of them and says one line for each."""
     for version, oldest in ELASTICSEARCH.items():
         print(f"Elasticsearch {version}: {fetch_elasticsearch(version, oldest)}", flush=True)
+    print(f"Kafka {KAFKA}: {fetch_kafka()}", flush=True)
     print(f"OpenTelemetry Collector {COLLECTOR}: {fetch_collector()}", flush=True)
 
 

@@ -61,7 +61,7 @@ class Artifacts(Protocol):
         ...
 
     def put(self, name: str, file: Path) -> None:
-        """Takes a whole file out of `place`; once this returns, every node has it under `name`, whole. `file` is gone in any case."""
+        """Takes a whole file out of `place`; once this returns, every node has it under `name`, whole. `file` is gone then."""
         ...
 
     def held(self, name: str) -> Held:

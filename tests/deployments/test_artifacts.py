@@ -185,7 +185,7 @@ def test_a_bucket_that_is_not_there_is_said(s3: S3, tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_down_is_said_and_what_is_here_stays_readable(
-    node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = S3()
     own.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,7 +28,7 @@ def s3() -> Iterator[S3]:
 def service(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> Iterator[Service]:
     """A service of its own whose artifacts lie in `s3`."""
     data_dir = tmp_path_factory.mktemp("service")
-    env = {
+    env: dict[str, Any] = {
         **CREDENTIALS,
         "SONOSCOPE_PORT": "0",
         "SONOSCOPE_DASHBOARD": "false",

@@ -51,7 +51,7 @@ def in_data_dir(service: Service) -> list[Path]:
 
 
 def test_a_video_lies_in_the_store_and_comes_back_in_ranges(service: Service, s3: S3) -> None:
-    answer = service.generate(audio=service.long_speech(4.0), min_resolution="256", inference_steps="10")
+    answer = service.generate(audio=service.long_speech(1.0), min_resolution="128", inference_steps="4")
     assert answer.status_code == 200, answer.text
     made = answer.json()
     id = made["request_id"]
@@ -66,47 +66,3 @@ def test_a_video_lies_in_the_store_and_comes_back_in_ranges(service: Service, s3
     beyond = httpx.get(service.url + made["video_url"], headers={"Range": f"bytes={len(stored)}-"})
     assert beyond.status_code == 416
     assert in_data_dir(service) == []
-    assert f"service/videos/{id}.sync.parquet" in s3.names()
-
-
-def test_an_upload_by_id_works_after_this_node_lost_its_copies(service: Service) -> None:
-    portrait, audio = (
-        (Path(__file__).parents[2] / "sonoscope" / "media" / "portrait_astronaut.png").read_bytes(),
-        service.long_speech(1.0),
-    )
-    ids = [httpx.post(f"{service.url}/assets", files={"file": one}).json()["asset_id"] for one in (portrait, audio)]
-    for path in (service.data_dir / "artifacts" / "files").iterdir():
-        path.unlink()
-    for path in (service.data_dir / "cache").iterdir():
-        path.unlink()
-    order = {"portrait_image": ids[0], "audio_clip": ids[1], "min_resolution": 128, "inference_steps": 4}
-    answer = httpx.post(f"{service.url}/generate", json={"prompt": order}, timeout=120)
-    assert answer.status_code == 200, answer.text
-    assert httpx.get(service.url + answer.json()["video_url"], timeout=60).status_code == 200
-
-
-def test_a_store_that_hangs_is_an_error_that_may_be_tried_again_and_then_a_video(service: Service, s3: S3) -> None:
-    audio = service.long_speech(1.2)
-    s3.kill()
-    assert httpx.get(f"{service.url}/readyz", timeout=60).json()["artifacts"] == "UNREACHABLE"
-    refused = service.generate(audio=audio, min_resolution="128", inference_steps="4")
-    assert (refused.status_code, refused.json()["error"]["type"]) == (503, "store_unreachable")
-    s3.start()
-    answer = service.generate(audio=audio, min_resolution="128", inference_steps="4")
-    assert answer.status_code == 200, answer.text
-    assert httpx.get(f"{service.url}/readyz", timeout=60).json()["artifacts"] == "HEALTHY"
-
-
-def test_a_store_that_is_lost_while_a_job_runs_delays_it(service: Service, s3: S3) -> None:
-    job = service.submit(service.long_speech(6.0), min_resolution="256", inference_steps="10")
-    service.until_encoding(job["job_id"])
-    s3.kill()
-    # Its inputs are on this node; only the video cannot be stored now.
-    retried = service.wait(job["job_id"], until=("queued", "succeeded", "failed"))
-    assert retried["state"] == "queued", retried
-    s3.start()
-    # moto keeps its objects in memory: what was uploaded is gone with it, so the client's own uploads go in again.
-    assert service.generate(audio=service.long_speech(6.0), min_resolution="256", inference_steps="10").status_code == 200
-    ended = service.wait(job["job_id"])
-    assert (ended["state"], ended["attempt"] > 1) == ("succeeded", True), ended
-    assert httpx.get(f"{service.url}/videos/{ended['request_id']}.mp4", timeout=60).status_code == 200

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from ray import serve
 
+from deployments.artifacts import Artifacts, Place, artifacts_at, asset_name
 from deployments.faults import Faults
 from deployments.media.audio import AudioLimits
 from deployments.media.picture import PictureLimits
+from deployments.node_cache import Held
+from telemetry.errors import RequestError
 from telemetry.tracing import Telemetry, setup
 
 
@@ -19,6 +22,8 @@ class StageConfig:
     """Folders, device, encoder and limits."""
 
     data_dir: Path
+    artifacts: Place | None = None
+    """Where uploads and results are kept; None: in `data_dir`."""
     environment: str = "local"
     service_version: str | None = None
     """What the telemetry calls this release; None: the package's version."""
@@ -49,13 +54,19 @@ class StageConfig:
         """The plan of known defects as this process follows it. Raises FaultPlanError."""
         return Faults(self.faults_file)
 
-    def asset(self, asset_id: str) -> Path:
-        """Where an upload lies."""
-        return self.data_dir / "assets" / asset_id
+    def store(self) -> Artifacts:
+        """This process's store of uploads and results, opened at the first call. Raises as `artifacts_at` does."""
+        return artifacts_at(self.artifacts or Place(self.data_dir))
 
-    def video(self, request_id: str) -> Path:
-        """Where a result lies once it is whole."""
-        return self.data_dir / "videos" / f"{request_id}.mp4"
+    def asset(self, asset_id: str) -> Held:
+        """An upload, on this node's disk for as long as it is held. Blocking.
+
+        Raises RequestError: asset_not_found, store_unreachable.
+        """
+        try:
+            return self.store().held(asset_name(asset_id))
+        except FileNotFoundError:
+            raise RequestError("asset_not_found", f"The upload {asset_id} is gone.") from None
 
 
 def replica_id() -> str:

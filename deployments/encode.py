@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 from typing import Any, cast
 
 import ray
@@ -12,6 +13,7 @@ from ray import serve
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
+from deployments.artifacts import video_name
 from deployments.config import StageConfig, replica_id
 from deployments.defects import Reel
 from deployments.flow import CreditListener
@@ -35,9 +37,10 @@ class EncodeVideo:
         self._inference = inference
 
     async def render(self, context: RequestContext, task: RenderTask) -> AsyncIterator[Progress | StreamEnd]:
-        """Streams progress of both stages, at last the fields; the file then lies under its final name.
+        """Streams progress of both stages, at last the fields; the store then has the video.
 
-        Raises RequestError: those of inference, and encoder_failed, encoder_timeout. The work stops when whoever asked for it dies.
+        Raises RequestError: those of inference, and encoder_failed, encoder_timeout, asset_not_found, store_unreachable.
+        The work stops when whoever asked for it dies.
         """
         async with while_alive(task.lifeline), contextlib.aclosing(self._render(context, task)) as messages:
             async for message in messages:
@@ -51,13 +54,16 @@ class EncodeVideo:
             handle.remote(context, task.parameters, task.portrait, task.speech, credit.address),
         )
         fields: dict[str, Any] = {}
+        store = self._config.store()
         total = frame_count(task.audio_s, task.parameters["fps"])
         try:
             with stage(self._telemetry, ENCODE_VIDEO, context) as span:
                 known = {**task.parameters, "replica": replica_id()}
                 faults = await self._faults.strike(self._telemetry, span, known)
                 reel = Reel(faults, frames=total, fps=task.parameters["fps"], timeout_s=self._config.encoder_timeout_s)
-                with self._writer(context, task, reel) as writer:
+                final = store.place(video_name(context.request_id))
+                sound = await asyncio.to_thread(self._config.asset, task.audio_hash)
+                with sound as audio, self._writer(context, task, reel, audio, final) as writer:
                     done = 0
                     async for message in _pulled(frames, span):
                         match message:
@@ -72,20 +78,22 @@ class EncodeVideo:
                                 yield message
                     encoded = await asyncio.to_thread(writer.finish)
                     span.set(**_facts(encoded))
+                with span.waiting():  # before anybody hears of its end: a job that is done has its video
+                    await asyncio.to_thread(store.put, video_name(context.request_id), final)
             self._telemetry.events.write_row("encode_complete", span.context, span.fields)
             yield StreamEnd(fields | span.fields)
         finally:
             credit.close()
             frames.cancel()
 
-    def _writer(self, context: RequestContext, task: RenderTask, reel: Reel) -> VideoWriter:
+    def _writer(self, context: RequestContext, task: RenderTask, reel: Reel, audio: Path, final: Path) -> VideoWriter:
         return VideoWriter(
-            self._config.video(context.request_id),
+            final,
             width=task.width,
             height=task.height,
             fps=reel.fps,
             frames=reel.frames,
-            audio=self._config.asset(task.audio_hash),
+            audio=audio,
             audio_s=task.audio_s,
             sound_late_s=reel.sound_late_s,
             request_id=context.request_id,

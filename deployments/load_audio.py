@@ -27,14 +27,15 @@ class LoadAudio:
         shared().warm("sound")  # the first recording need not wait until PyAV is loaded
 
     async def __call__(self, context: RequestContext, asset_id: str) -> StageAnswer:
-        """Raises RequestError: audio_undecodable, audio_too_short, audio_too_long, audio_silent, deadline_exceeded."""
+        """Raises RequestError: asset_not_found, store_unreachable, audio_undecodable, audio_too_short, audio_too_long,
+        audio_silent, deadline_exceeded."""
         with stage(self._telemetry, LOAD_AUDIO, context) as span:
             log = self._telemetry.events.log_event
             log("input_start", span.context, input="audio", audio_hash=asset_id)
             context.check_deadline(LOAD_AUDIO)
             try:
                 await self._faults.strike(self._telemetry, span)
-                audio = await asyncio.to_thread(decode_audio, self._config.asset(asset_id), self._config.audio_limits)
+                audio = await asyncio.to_thread(self._decoded, asset_id)
             except RequestError as error:
                 log("input_error", span.context, input="audio", error_type=error.type)
                 raise
@@ -44,6 +45,10 @@ class LoadAudio:
             self._telemetry.events.write_row("input_success", span.context, facts)
             product = Speech(audio.samples)
         return StageAnswer(span.fields, product=product)
+
+    def _decoded(self, asset_id: str) -> DecodedAudio:
+        with self._config.asset(asset_id) as path:
+            return decode_audio(path, self._config.audio_limits)
 
 
 def _facts(audio: DecodedAudio) -> dict[str, str | int | float]:

@@ -46,13 +46,14 @@ class Preprocessor:
     def run(self, config: StageConfig, asset_id: str, expand_ratio: float, min_resolution: int) -> tuple[Portrait, dict[str, Any]]:
         """The portrait and the facts of it (`cache_hit`, `roi_width`, `roi_height`, `faces`, picture facts).
 
-        Raises RequestError: image_undecodable, image_too_large, face_not_found.
+        Raises RequestError: asset_not_found, store_unreachable, image_undecodable, image_too_large, face_not_found.
         """
         key = self._cache.key(asset_id, expand_ratio=expand_ratio, min_resolution=min_resolution)
         if (cached := self._cache.get(key)) is not None:
             portrait, facts = cached
             return portrait, facts | {"cache_hit": True}
-        picture = decode_picture(config.asset(asset_id), self._limits)
+        with config.asset(asset_id) as path:
+            picture = decode_picture(path, self._limits)
         faces = self._mesh.detect(picture.pixels)
         mesh, score = self._largest(picture.pixels, faces)
         crop = crop_portrait(picture.pixels, mesh, expand_ratio=expand_ratio, min_resolution=min_resolution)

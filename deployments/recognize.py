@@ -93,8 +93,8 @@ class Pictures:
                 try:
                     task.context.check_deadline(PREPROCESS_IMAGE)
                     await self._faults.strike(self._telemetry, span)
-                    loop, path = asyncio.get_running_loop(), self._config.asset(task.image_hash)
-                    picture = await loop.run_in_executor(self._preparing, decode_picture, path, self._config.picture_limits)
+                    loop = asyncio.get_running_loop()
+                    picture = await loop.run_in_executor(self._preparing, self._decoded, task.image_hash)
                     facts = _facts(picture)
                     span.set(**{name: facts[name] for name in facts if name.startswith("input_")})
                     prepared = await loop.run_in_executor(self._preparing, self._recogniser.prepare, picture.pixels)
@@ -113,6 +113,10 @@ class Pictures:
         made = _tensor(prepared, self._recogniser.classifier.frame) | {"duration_ms": span.ms, "image_hash": task.image_hash}
         log("preprocess_complete", span.context, span.fields | made)
         return picture, prepared
+
+    def _decoded(self, image_hash: str) -> DecodedPicture:
+        with self._config.asset(image_hash) as path:
+            return decode_picture(path, self._config.picture_limits)
 
     async def _infer(self, task: PictureTask, prepared: Prepared, fields: dict[str, Any]) -> Recognition:
         """Waits for the batch, in stage run_inference of this request; the batch has a span of its own."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ray import serve
 
+from deployments.artifacts import curve_name, video_name
 from deployments.config import StageConfig
 from deployments.messages import MEASURE_SYNC, StageAnswer
 from deployments.meter.measure import container_facts
@@ -27,7 +28,7 @@ class MeasureSync:
         self._meter = Meter()
 
     async def __call__(self, context: RequestContext) -> StageAnswer:
-        """Raises RequestError(deadline_exceeded)."""
+        """Raises RequestError: deadline_exceeded, store_unreachable; FileNotFoundError where the video was removed."""
         with stage(self._telemetry, MEASURE_SYNC, context) as span:
             context.check_deadline(MEASURE_SYNC)
             await self._faults.strike(self._telemetry, span)
@@ -36,12 +37,16 @@ class MeasureSync:
         return StageAnswer(span.fields)
 
     def _measured(self, context: RequestContext, span: Stage) -> dict[str, Any]:
-        path = self._config.video(context.request_id)
-        if not self._config.sync_measure or not sampled(context.request_id, self._config.sync_sample):
-            facts = container_facts(path)
-            known = {name: facts[name] for name in ("duration_drift_ms", "frozen_tail_ms", "audio_start_ms")}
-            return known | {"sync_reason": "not_sampled" if self._config.sync_measure else "off"}
-        found = self._meter.run(path, context)
+        store, curve = self._config.store(), curve_name(context.request_id)
+        with store.held(video_name(context.request_id)) as path:
+            if not self._config.sync_measure or not sampled(context.request_id, self._config.sync_sample):
+                facts = container_facts(path)
+                known = {name: facts[name] for name in ("duration_drift_ms", "frozen_tail_ms", "audio_start_ms")}
+                return known | {"sync_reason": "not_sampled" if self._config.sync_measure else "off"}
+            place = store.place(curve)
+            found = self._meter.run(path, context, place)
+        if found.curve is not None:
+            store.put(curve, place)
         if found.face_share is not None:
             span.event("face_tracked", face_share=found.face_share, truncated=found.truncated)
         if found.audio_offset_ms is not None:

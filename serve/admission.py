@@ -115,7 +115,7 @@ class Admission:
             terms = await read_terms(request, self._settings, values["owner_hash"] or "")
             await self._make_room(terms.priority, caller_of(request))
             for name in ("portrait", "audio"):
-                self._assets.find(values[f"{name}_hash"], name)
+                await self._assets.find(values[f"{name}_hash"], name)
             terms = replace(terms, idempotency_key=None, webhook_url=terms.webhook_url or row["webhook_url"])
             return await self._store(request, context, values, terms, row["content_hash"], "retry")
         except RequestError as error:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from deployments.artifacts import artifacts_at, video_name
 from serve import admission, audit_views, jobs
 from serve.access import Gate, Locked, caller_of, lock, see
 from serve.answers import Identified, install_errors
@@ -26,6 +27,7 @@ from serve.meters import CONTENT_TYPE
 from serve.oidc import Issuer
 from serve.pipeline import Handle
 from serve.recognition import Recognition
+from serve.results import HeldFile
 from serve.schema import (
     AssetAnswer,
     ErrorAnswer,
@@ -85,7 +87,8 @@ class Api:
         self._expectation = Expectation(self._table)
         self._trail = Trail(settings.jobs_url)
         self._telling: set[asyncio.Task[None]] = set()
-        self._assets = AssetStore(settings.assets_dir)
+        self._artifacts = artifacts_at(settings.place)
+        self._assets = AssetStore(self._artifacts)
         telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment, version=settings.service_version)
         redactor = Redactor.from_file(settings.data_dir / "redact.key")
         self._door = admission.Admission(settings, self._table, self._assets, telemetry, redactor)
@@ -145,7 +148,7 @@ class Api:
         caller = caller_of(request)
         if caller is not None and not caller.may("all_departments"):
             await self._door.check_asset(asset_id, self._door.identity(request, "generate"), "asset_id")
-        found = await asyncio.to_thread(self._assets.find, asset_id, "asset_id")
+        found = await self._assets.find(asset_id, "asset_id")
         return AssetAnswer(asset_id=found.asset_id, bytes=found.bytes)
 
     @app.get("/videos/{request_id}.mp4", response_class=FileResponse)
@@ -154,12 +157,15 @@ class Api:
         row = await self._job(request_id, request)
         if row["removed_ns"] is not None:
             raise RequestError("gone", f"The video {request_id} was removed.", field="request_id")
-        path = self._settings.videos_dir / f"{row['request_id']}.mp4"
-        if row["request_id"] != request_id or not path.is_file():
-            raise RequestError("not_found", f"There is no video {request_id}.", field="request_id")
+        try:
+            if row["request_id"] != request_id:
+                raise FileNotFoundError(request_id)
+            held = await asyncio.to_thread(self._artifacts.held, video_name(request_id))
+        except FileNotFoundError:
+            raise RequestError("not_found", f"There is no video {request_id}.", field="request_id") from None
         if request.headers.get("range", "bytes=0-").startswith("bytes=0-"):  # a player asks for the rest part by part
             await self._note("video", request, row)
-        return FileResponse(path, media_type="video/mp4", filename=f"{request_id}.mp4", content_disposition_type="inline")
+        return HeldFile(held, media_type="video/mp4", filename=f"{request_id}.mp4", content_disposition_type="inline")
 
     @app.get("/videos/{request_id}/link")
     async def video_link(self, request_id: str, request: Request, seconds: float = 3600.0) -> VideoLink:
@@ -244,7 +250,7 @@ class Api:
 
     @app.get("/readyz")
     async def readyz(self) -> JSONResponse:
-        """Every stage has a replica that answers, the table of jobs can be read, and the service is not being stopped."""
+        """Every stage has a replica that answers, table and store can be read, and the service is not being stopped."""
         status = (await asyncio.to_thread(serve.status)).applications
         found = {name: d for one in status.values() for name, d in one.deployments.items()}
         stages = {name: str(d.status.value) for name, d in found.items()}
@@ -256,10 +262,15 @@ class Api:
             table = "HEALTHY"
         except OperationalError:
             table = "UNREACHABLE"
+        try:
+            await asyncio.to_thread(self._artifacts.check)
+            store = "HEALTHY"
+        except RequestError:
+            store = "UNREACHABLE"
         good = ("HEALTHY", "UPSCALING", "DOWNSCALING")
         ready = bool(stages) and all(state in good or name in updated for name, state in stages.items())
-        ready = ready and table == "HEALTHY" and not self._door.draining
-        answer = {"ready": ready, "draining": self._door.draining, "jobs": table, "deployments": stages}
+        ready = ready and table == store == "HEALTHY" and not self._door.draining
+        answer = {"ready": ready, "draining": self._door.draining, "jobs": table, "artifacts": store, "deployments": stages}
         return JSONResponse(answer, 200 if ready else 503)
 
     async def _ended(self, job_id: str) -> jobs.Row:

@@ -53,6 +53,7 @@ def stage_config(settings: Settings) -> StageConfig:
     """What the stages' replicas are told."""
     return StageConfig(
         data_dir=settings.data_dir,
+        artifacts=settings.place,
         environment=settings.environment,
         service_version=settings.service_version,
         flow_host=settings.flow_host,

@@ -158,7 +158,7 @@ class Recognition:
                 asset = await self._assets.save(one.given, synced=False)
             else:
                 await self._door.check_asset(one.given, one.context.identity, "image")
-                asset = self._assets.find(one.given, "image")
+                asset = await self._assets.find(one.given, "image")
             known |= {"image_hash": asset.asset_id, "input_bytes": asset.bytes}
             one.shown["image_hash"] = asset.asset_id
             if SEEN in one.shown["advice"] and self._settings.refuse_invisible_names:

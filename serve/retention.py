@@ -5,15 +5,14 @@ Uploads are kept for a stated time after their last use.
 
 from __future__ import annotations
 
-import math
 import time
-from pathlib import Path
 
+from deployments.artifacts import Artifacts
 from serve.jobs import JobTable
 
 
-def sweep(table: JobTable, videos: Path, keep_s: float) -> int:
-    """Removes what ended more than `keep_s` seconds ago; returns how many results. Blocking.
+def sweep(table: JobTable, store: Artifacts, keep_s: float) -> int:
+    """Removes what ended more than `keep_s` seconds ago; returns how many results. Blocking; raises as the store does.
 
     Telemetry is not touched: the record of a request has a retention of its own.
     """
@@ -21,37 +20,27 @@ def sweep(table: JobTable, videos: Path, keep_s: float) -> int:
     results = table.ended_before(limit, removed=False)
     for row in results:
         # The files first: a job whose files are there and which says they are gone would never be looked at again.
-        remove_files(videos, row["request_id"])
+        store.remove_result(row["request_id"])
         table.update(row["job_id"], removed_ns=time.time_ns())
     for row in table.ended_before(limit - int(keep_s * 1e9), removed=True):
         table.remove(row)
     return len(results)
 
 
-def sweep_assets(table: JobTable, assets: Path, keep_s: float) -> int:
-    """Removes uploads that nobody has used for `keep_s` seconds and no unfinished job needs; returns how many. Blocking."""
+def sweep_assets(table: JobTable, store: Artifacts, keep_s: float) -> int:
+    """Removes uploads that nobody has used for `keep_s` seconds and no unfinished job needs; returns how many.
+
+    Blocking; raises as the store does.
+    """
     limit = time.time() - keep_s
-    stale = [path for path in assets.iterdir() if _used(path) < limit]
+    stale = [name for name, used_at in store.uploads() if used_at < limit]
     if not stale:
         return 0
     wanted = table.wanted_assets()
     # Looked at once more: a request may have used it since. What a killed upload left (.part) is stale, too.
-    gone = [path for path in stale if path.name not in wanted and _used(path) < limit]
-    for path in gone:
-        path.unlink(missing_ok=True)
-    table.forget_assets([path.name for path in gone])
+    used = dict(store.uploads())
+    gone = [name for name in stale if name.rpartition("/")[2] not in wanted and used.get(name, limit) < limit]
+    for name in gone:
+        store.remove(name)
+    table.forget_assets([name.rpartition("/")[2] for name in gone])
     return len(gone)
-
-
-def _used(path: Path) -> float:
-    """When an upload was last used; never, if it has just got its name or gone."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return math.inf
-
-
-def remove_files(videos: Path, request_id: str) -> None:
-    """Removes whatever there is of a request: its video, what belongs to it, and what a killed encoder was writing."""
-    for path in (*videos.glob(f"{request_id}.*"), *videos.glob(f".{request_id}.*")):
-        path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import ray
 from ray import serve
 from sqlalchemy.exc import OperationalError
 
+from deployments.artifacts import artifacts_at
 from deployments.lifeline import Lifeline
 from deployments.messages import LOAD_AUDIO, RUN_INFERENCE, Progress
 from serve import jobs
@@ -23,7 +24,7 @@ from serve.ends import context_of, record_of, state_of, tell_again
 from serve.jobs import JobTable
 from serve.meters import RunnerMeters
 from serve.pipeline import Handle, PixelBudget, Stages, generate
-from serve.retention import remove_files, sweep, sweep_assets
+from serve.retention import sweep, sweep_assets
 from serve.retry import Again, another, used
 from serve.settings import Settings
 from serve.views import job_answer
@@ -60,6 +61,7 @@ class Runner:
         self._settings = settings
         self._telemetry = setup("sonoscope", settings.data_dir, environment=settings.environment, version=settings.service_version)
         self._table = JobTable(settings.jobs_url)
+        self._artifacts = artifacts_at(settings.place)
         self._stages = Stages(load_audio, preprocess_image, encode_video, measure_sync)
         self._name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid7()[:13]}"
         self._budget = PixelBudget(settings.max_pixel_seconds)
@@ -208,7 +210,7 @@ class Runner:
             self._lost.discard(row["job_id"])
             return
         if error is not None:
-            remove_files(self._settings.videos_dir, row["request_id"])
+            await self._remove_result(row["request_id"])
             if row["job_id"] in self._drained:
                 error = RequestError("replica_lost", "The service was stopped.", stage=error.stage)
                 if await self._again(row, error, Again(0.0, dict(row["values"])), extra=1):
@@ -314,7 +316,7 @@ class Runner:
             error = RequestError("replica_lost", "The process that ran the job died.", stage=row["stage"] or "queue")
             if row["cancel_requested"]:
                 error = RequestError("cancelled", "The job was cancelled.", stage=row["stage"] or "queue")
-            remove_files(self._settings.videos_dir, row["request_id"])
+            await self._remove_result(row["request_id"])
             again = another(row, error, self._settings.job_backoff_s)
             if again is None or not await self._again(row, error, again):
                 record = record_of(self._telemetry, row)
@@ -326,8 +328,16 @@ class Runner:
             await self._note(row, told=True)
 
     async def _remove_old(self) -> None:
-        await self._in_database(sweep, self._table, self._settings.videos_dir, self._settings.results_keep_s)
-        await self._in_database(sweep_assets, self._table, self._settings.assets_dir, self._settings.assets_keep_s)
+        # Not in the thread of the table: a store far away takes its time, and the leases must be renewed meanwhile.
+        await asyncio.to_thread(sweep, self._table, self._artifacts, self._settings.results_keep_s)
+        await asyncio.to_thread(sweep_assets, self._table, self._artifacts, self._settings.assets_keep_s)
+
+    async def _remove_result(self, request_id: str) -> None:
+        """Takes away what an attempt left. A store that does not answer keeps it: no job that failed waits for that."""
+        try:
+            await asyncio.to_thread(self._artifacts.remove_result, request_id)
+        except RequestError as error:
+            _log.warning("what %s left was not removed: %s", request_id, error.message)
 
     async def _webhook_body(self, job_id: str) -> bytes | None:
         row = await self._in_database(self._table.get, job_id)

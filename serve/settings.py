@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from deployments.artifacts import SCHEMES, Place
 from serve.kafka import KafkaSettings
 from serve.oidc import OidcSettings
 from serve.scaling import Scaling
@@ -76,6 +77,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SONOSCOPE_", env_nested_delimiter="__", extra="forbid", validate_default=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="where journal, assets, videos and jobs live")
+    artifacts_url: str | None = Field(
+        default=None, description="where uploads and videos are kept: s3://bucket/prefix or file:///folder; empty = in data_dir"
+    )
+    artifacts_endpoint: str | None = Field(
+        default=None,
+        validation_alias=_known_as("artifacts_endpoint", "AWS_ENDPOINT_URL_S3"),
+        description="an S3 server other than AWS'; key and secret come from each node's own AWS_… variables or role",
+    )
+    artifacts_cache_bytes: int = Field(
+        default=4 * 2**30, ge=0, description="bound of what each node keeps of the artifact store on its disk"
+    )
     environment: str = Field(default="local", description="deployment.environment.name on every span and event")
     host: str = Field(default="127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
     port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
@@ -267,7 +279,15 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with postgresql:// or sqlite:///")
         return given
 
-    @field_validator("tempo_url", "otlp_endpoint", "otlp_traces_endpoint", "elasticsearch_url", mode="before")
+    @field_validator("artifacts_url")
+    @classmethod
+    def _known_store(cls, given: str | None) -> str | None:
+        parts = urlsplit(given or "")
+        if given and (parts.scheme not in SCHEMES or not (parts.path if parts.scheme == "file" else parts.netloc)):
+            raise ValueError(f"{given!r} must begin with s3://bucket or file:///folder")
+        return given or None
+
+    @field_validator("artifacts_endpoint", "tempo_url", "otlp_endpoint", "otlp_traces_endpoint", "elasticsearch_url", mode="before")
     @classmethod
     def _no_address(cls, given: Any) -> Any:
         """An empty variable is an unset one, as OpenTelemetry has it; another address must be one."""
@@ -351,13 +371,18 @@ class Settings(BaseSettings):
         return self.data_dir / "journal"
 
     @property
+    def place(self) -> Place:
+        """Where uploads and results are kept."""
+        return Place(self.data_dir, self.artifacts_url, self.artifacts_endpoint, self.artifacts_cache_bytes)
+
+    @property
     def assets_dir(self) -> Path:
-        """Uploads by content hash."""
+        """Uploads by content hash, where artifacts have no URL."""
         return self.data_dir / "assets"
 
     @property
     def videos_dir(self) -> Path:
-        """Results by request id."""
+        """Results by request id, where artifacts have no URL."""
         return self.data_dir / "videos"
 
     @property

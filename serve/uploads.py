@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -9,7 +10,6 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from deployments.artifacts import Artifacts, asset_name
 from telemetry.errors import RequestError
 
 _BLOCK = 1 << 20
@@ -72,33 +73,34 @@ def _counted(receive: Receive, limit: int, refused: RequestError) -> Receive:
 
 
 class AssetStore:
-    """Files named by their hash in one folder; they appear whole or not at all."""
+    """Files named by their hash; they appear whole or not at all."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, artifacts: Artifacts):
+        self._artifacts = artifacts
 
     async def resolve(self, value: UploadFile | str, field: str) -> Asset:
         """Stores an upload, or looks an id up. Raises RequestError as `find` does."""
-        return await self.save(value) if isinstance(value, UploadFile) else self.find(value, field)
+        return await self.save(value) if isinstance(value, UploadFile) else await self.find(value, field)
 
-    def find(self, asset_id: Any, field: str) -> Asset:
-        """The asset of this id. Raises RequestError: invalid_parameter (no id at all), asset_not_found."""
+    async def find(self, asset_id: Any, field: str) -> Asset:
+        """The asset of this id. Raises RequestError: invalid_parameter (no id at all), asset_not_found, store_unreachable."""
         if not isinstance(asset_id, str) or not _ASSET_ID.fullmatch(asset_id):
             raise RequestError(
                 "invalid_parameter", f"{field} must be an asset id, 64 hexadecimal digits.", field=field,
                 hint="Upload the file with POST /assets and use the id from the answer.",
             )  # fmt: skip
-        path = self._folder / asset_id
-        try:
-            os.utime(path)  # its time counts from its last use (assets_keep_s)
-            return Asset(asset_id, path.stat().st_size)
+        try:  # its time counts from its last use (assets_keep_s)
+            return Asset(asset_id, await asyncio.to_thread(self._artifacts.use, asset_name(asset_id)))
         except FileNotFoundError:
             raise RequestError("asset_not_found", f"There is no asset {asset_id}.", field=field) from None
 
     async def save(self, upload: UploadFile, *, synced: bool = True) -> Asset:
-        """Stores an upload; it is on the disk when this returns, if `synced`. Nothing is left behind when it breaks off."""
+        """Stores an upload; it is on the disk when this returns, if `synced`. Nothing is left behind when it breaks off.
+
+        Raises RequestError(store_unreachable).
+        """
         digest, size = hashlib.sha256(), 0
-        part = self._folder / f".{secrets.token_hex(8)}.part"
+        part = self._artifacts.place(asset_name(f".{secrets.token_hex(8)}.part"))
         try:
             with part.open("xb") as file:
                 while block := await upload.read(_BLOCK):
@@ -108,7 +110,7 @@ class AssetStore:
                 file.flush()
                 if synced:
                     os.fsync(file.fileno())
-            part.replace(self._folder / digest.hexdigest())
+            await asyncio.to_thread(self._artifacts.put, asset_name(digest.hexdigest()), part)
         finally:
             part.unlink(missing_ok=True)
         return Asset(digest.hexdigest(), size, upload.filename)

@@ -37,6 +37,9 @@ _ROWS = (
     ErrorType("overloaded", 503, "Wait for the time in Retry-After, then send it again.", retriable=True),
     ErrorType("out_of_memory", 503, "Lower min_resolution or send shorter audio.", retriable=True),
     ErrorType("replica_lost", 503, "The process that did the work died; send it again.", retriable=True),
+    ErrorType(
+        "store_unreachable", 503, "The artifact store does not answer; send it again, and look at artifacts_url.", retriable=True
+    ),
     ErrorType("deadline_exceeded", 504, "Allow more time, or lower inference_steps or min_resolution."),
     ErrorType("encoder_timeout", 504, "Send it again; if it repeats, look at the encoder's host.", retriable=True),
     ErrorType("inference_diverged", 500, "Change the seed, or use the defaults of dynamic_scale and inference_steps."),

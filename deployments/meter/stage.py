@@ -33,13 +33,16 @@ class Meter:
         self._mesh = FaceMesh()
         self._lock = Lock()
 
-    def run(self, path: Path, context: RequestContext) -> Measured:
-        """The sync of the video at `path`, and its curve beside it. Raises RequestError(deadline_exceeded), OSError."""
+    def run(self, path: Path, context: RequestContext, curve: Path | None = None) -> Measured:
+        """The sync of the video at `path`; its curve, where there is one, is written to `curve` (None: beside the video).
+
+        Raises RequestError(deadline_exceeded), OSError.
+        """
         with self._lock:
             context.check_deadline(MEASURE_SYNC)
             found = measure(path, face_mesh=self._mesh, on_frame=lambda seconds: context.check_deadline(MEASURE_SYNC))
         if found.curve is not None:
-            write_curve(found.curve, curve_path(path))
+            write_curve(found.curve, curve or curve_path(path))
         return found
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from deployments.artifacts import artifacts_at
 from serve.audit import Trail
 from serve.jobs import JobTable
-from serve.retention import remove_files
 from sonoscope.commands.common import err, fail, out, print_json, settings
 from sonoscope.commands.keys import seconds
+from telemetry.errors import RequestError
 from telemetry.redact import Redactor
 
 SHOWN = 50
@@ -68,9 +69,12 @@ def erase(why: str, *, owner: str | None, request: str | None, older_than: str |
     ids = [] if request is None else [request]
     count, about = Trail(configured.jobs_url).erase(why, owner_hash=owner_hash, request_ids=ids, before=before)
     if older_than is None:  # results have a time of their own (results_keep_s)
-        table = JobTable(configured.jobs_url)
+        table, store = JobTable(configured.jobs_url), artifacts_at(configured.place)
         for id in about:
-            remove_files(configured.videos_dir, id)
+            try:
+                store.remove_result(id)
+            except RequestError as error:
+                fail(f"{error.message} The entries are erased, the video {id} is not.", "Say it again once the store answers.")
             if (row := table.get(id)) is not None:
                 table.remove(row)
     out.print(f"{count} entries erased, about {len(about)} requests; the chain holds: sonoscope audit verify")

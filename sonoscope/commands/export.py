@@ -18,10 +18,12 @@ from analytics.record import load
 from analytics.requests import joined
 from analytics.stores.configured import RemoteStore
 from analytics.stores.local import LocalStore
+from deployments.artifacts import artifacts_at, asset_name, video_name
 from serve.settings import Settings
 from sonoscope.commands.common import err, fail, out, print_json, settings
 from sonoscope.commands.query import Bounds, parsed
 from sonoscope.commands.stores import store_of
+from telemetry.errors import RequestError
 
 _ASSETS = ("portrait_hash", "audio_hash", "image_hash")
 
@@ -44,6 +46,8 @@ def export(target: Path, bounds: Bounds, *, expression: str | None, limit: int, 
         numbers = _write(target, cases, store, configured)
     except OSError as error:
         fail(f"{target} cannot be written: {error.strerror or error}")
+    except RequestError as error:
+        fail(error.message, error.hint)
     if as_json:
         print_json({"target": str(target), **numbers})
         return
@@ -77,13 +81,14 @@ def _entry(
     id = case.row["request_id"]
     files: dict[str, str] = {}
     missing: list[str] = []
-    for name, path in _media(case.row, configured):
-        if path.exists():
-            kept = folder / "media" / path.name
+    for name, artifact in _media(case.row):
+        kept = folder / "media" / artifact.rpartition("/")[2]
+        try:
             if not kept.exists():
-                shutil.copyfile(path, kept)
-            files[name] = f"media/{path.name}"
-        else:
+                with artifacts_at(configured.place).held(artifact) as path:
+                    shutil.copyfile(path, kept)
+            files[name] = f"media/{kept.name}"
+        except FileNotFoundError:
             missing.append(name)
     numbers["missing"] += len(missing)
     for reason in case.reasons:
@@ -95,12 +100,13 @@ def _entry(
     return {"request_id": id, "reasons": list(case.reasons), "files": files, "missing": missing, "record": record, "row": case.row}
 
 
-def _media(row: dict[str, Any], configured: Settings) -> Iterator[tuple[str, Path]]:
+def _media(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a file is, and its artifact."""
     for name in _ASSETS:
         if row.get(name):
-            yield name.removesuffix("_hash"), configured.assets_dir / row[name]
+            yield name.removesuffix("_hash"), asset_name(row[name])
     if row.get("operation") == "generate" and row.get("status") == "ok":
-        yield "video", configured.videos_dir / f"{row['request_id']}.mp4"
+        yield "video", video_name(row["request_id"])
 
 
 def _zip(folder: Path, path: Path) -> Path:

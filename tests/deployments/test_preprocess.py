@@ -29,7 +29,7 @@ def run(tmp_path: Path):
     preprocessor = Preprocessor(PortraitCache(tmp_path / "cache", 0), PictureLimits())
 
     def preprocess(image: Image.Image):
-        image.save(config.asset("picture"), "PNG")
+        image.save(tmp_path / "assets" / "picture", "PNG")
         found, facts = preprocessor.run(config, "picture", 0.18, 128)
         return found, facts, advice(facts)
 

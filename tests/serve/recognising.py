@@ -16,6 +16,7 @@ import skimage
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from deployments.artifacts import artifacts_at
 from deployments.messages import PictureAnswer, PictureTask
 from deployments.models.recogniser import Recogniser
 from deployments.models.recogniser_lite import EfficientNetLite
@@ -109,7 +110,7 @@ def recognising(data_dir: Path, **given: Any) -> Recognising:
 
     settings = Settings(data_dir=data_dir, **given)
     settings.prepare()
-    telemetry, table, assets = setup("test", data_dir), JobTable(settings.jobs_url), AssetStore(settings.assets_dir)
+    telemetry, table, assets = setup("test", data_dir), JobTable(settings.jobs_url), AssetStore(artifacts_at(settings.place))
     redactor = Redactor(b"k" * 32)
     door = Admission(settings, table, assets, telemetry, redactor)
     config = StageConfig(data_dir, faults_file=settings.faults_file)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
+from deployments.artifacts import artifacts_at
 from serve.admission import Admission, preferred_wait_s
 from serve.jobs import JobTable
 from serve.settings import Settings
@@ -44,7 +45,7 @@ def test_names_are_in_the_events_only_where_they_are_to_be_kept(tmp_path: Path, 
     settings = Settings(data_dir=tmp_path, redact_keep_names=keep)
     settings.prepare()
     table, telemetry = JobTable(settings.jobs_url), setup("test", tmp_path)
-    door = Admission(settings, table, AssetStore(settings.assets_dir), telemetry, Redactor(b"k" * 32))
+    door = Admission(settings, table, AssetStore(artifacts_at(settings.place)), telemetry, Redactor(b"k" * 32))
     job_id = asyncio.run(door.accept(request(*form())))
     telemetry.shutdown()
     event = json.loads(next(read_lines(settings.journal_dir, "events")))

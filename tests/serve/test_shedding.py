@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.artifacts import artifacts_at
 from serve import jobs
 from serve.admission import Admission
 from serve.answers import error_response
@@ -30,7 +31,7 @@ def door(tmp_path: Path) -> Iterator[Admission]:
     settings.prepare()
     telemetry = setup("test", tmp_path)
     table = JobTable(settings.jobs_url)
-    yield Admission(settings, table, AssetStore(settings.assets_dir), telemetry, Redactor(b"k" * 32))
+    yield Admission(settings, table, AssetStore(artifacts_at(settings.place)), telemetry, Redactor(b"k" * 32))
     table.close()
     telemetry.shutdown()
 

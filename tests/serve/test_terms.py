@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deployments.artifacts import artifacts_at
 from serve.admission import Admission
 from serve.jobs import JobTable
 from serve.settings import Settings
@@ -53,7 +54,7 @@ def door(tmp_path: Path) -> Any:
     settings = Settings(data_dir=tmp_path)
     settings.prepare()
     telemetry = setup("test", tmp_path)
-    yield Admission(settings, JobTable(settings.jobs_url), AssetStore(settings.assets_dir), telemetry, Redactor(b"k" * 32))
+    yield Admission(settings, JobTable(settings.jobs_url), AssetStore(artifacts_at(settings.place)), telemetry, Redactor(b"k" * 32))
     telemetry.shutdown()
 
 

@@ -77,8 +77,9 @@ class Admission:
         self.draining = False
 
     async def accept(self, request: Request, read: Callable[[Request], Awaitable[Order]] | None = None) -> str:
-        """The id of the job, which is on the disk when this returns. `read` takes the order out of the request, where it does not lie
-        in its body.
+        """The id of the job, which is on the disk when this returns.
+
+        `read` takes the order out of the request, where it does not lie in its body.
 
         An idempotency key that is known with the same order gives the job that has it, and leaves no record of its own: it is the
         same request. Raises RequestError; the refusal has then left its record span and its terminal event.

@@ -171,7 +171,9 @@ def test_cancel_ends_the_stream_and_a_key_gives_the_same_job(door: Door) -> None
 
 def test_pictures_are_recognised(door: Door) -> None:
     picture = pb.Media(data=PORTRAIT.read_bytes(), name="astronaut.png")
-    answer = door.stub.Recognize(pb.RecognizeRequest(images=[picture, pb.Media(data=b"none")]), metadata=door.metadata(), timeout=60)
+    answer = door.stub.Recognize(
+        pb.RecognizeRequest(images=[picture, pb.Media(data=b"none")]), metadata=door.metadata(), timeout=60
+    )
     assert [one.status for one in answer.results] == ["ok", "error"]
     assert answer.failed == 1
     assert len(answer.results[0].top3) == 3

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import grpc
-from ray.serve.grpc_util import RayServegRPCContext
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -19,6 +18,7 @@ from telemetry.ids import new_traceparent, uuid7
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from ray.serve.grpc_util import RayServegRPCContext
 
 _STATUS = {
     401: grpc.StatusCode.UNAUTHENTICATED,

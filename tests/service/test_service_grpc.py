@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -56,21 +57,26 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         sonoscope(data_dir, "down")
 
 
-def order(seconds: float = 1.0, **parameters: object) -> pb.GenerateRequest:
+def order(seconds: float = 1.0, **parameters: Any) -> pb.GenerateRequest:
     """A small video."""
     given = {"min_resolution": 128, "inference_steps": 2, **parameters}
     return pb.GenerateRequest(
         portrait=pb.Media(data=PORTRAIT.read_bytes(), name="portrait.png"),
         audio=pb.Media(data=Service.long_speech(seconds), name="speech.wav"),
-        parameters=pb.Parameters(**given),  # pyright: ignore[reportArgumentType]
+        parameters=pb.Parameters(**given),
     )
+
+
+def metadata_of(call: Any) -> dict[str, Any]:
+    """The trailing metadata of a call."""
+    return dict(call.trailing_metadata() or ())
 
 
 def told(error: grpc.RpcError) -> tuple[grpc.StatusCode, pb.Error]:
     """Status and error of a call that failed."""
     assert isinstance(error, grpc.Call)
-    trailing = {key: value for key, value in error.trailing_metadata() or ()}
-    found = pb.Error.FromString(trailing["error-bin"])  # pyright: ignore[reportArgumentType]
+    trailing = metadata_of(error)
+    found = pb.Error.FromString(trailing["error-bin"])
     assert trailing["error-type"] == found.type
     return error.code(), found
 
@@ -82,7 +88,7 @@ def test_a_video_with_its_progress_and_one_trace(door: Door, tmp_path: Path) -> 
     assert {step.WhichOneof("kind") for step in steps} == {"job"}
     assert steps[-1].job.state == "succeeded"
     result = last.result
-    trailing = dict(call.trailing_metadata())
+    trailing = metadata_of(call)
     assert call.code() == grpc.StatusCode.OK
     assert trailing["x-request-id"] == result.request_id == steps[0].job.request_id
     assert trailing["traceparent"].split("-")[1] == result.trace_id == PARENT.split("-")[1]
@@ -104,9 +110,14 @@ def test_a_video_with_its_progress_and_one_trace(door: Door, tmp_path: Path) -> 
 @pytest.mark.parametrize("method", ["Generate", "GetJob", "Recognize"])
 def test_a_wrong_key_is_told_so(door: Door, method: str) -> None:
     kinds = {"Generate": order(), "GetJob": pb.JobRequest(id="x"), "Recognize": pb.RecognizeRequest()}
-    with pytest.raises(grpc.RpcError) as refused:
-        answer = getattr(door.stub, method)(kinds[method], metadata=[("authorization", "Bearer wrong")], timeout=60)
+    wrong = [("authorization", "Bearer wrong")]
+
+    def ask() -> None:
+        answer = getattr(door.stub, method)(kinds[method], metadata=wrong, timeout=60)
         list(answer if method == "Generate" else ())
+
+    with pytest.raises(grpc.RpcError) as refused:
+        ask()
     status, error = told(refused.value)
     assert (status, error.type) == (grpc.StatusCode.UNAUTHENTICATED, "unauthorized")
 
@@ -115,12 +126,12 @@ def test_a_bad_parameter_is_named_and_leaves_its_record(door: Door) -> None:
     call = door.stub.Generate(order(inference_steps=101), metadata=door.metadata(), timeout=60)
     seen = []
     with pytest.raises(grpc.RpcError) as refused:
-        seen += call
+        seen.extend(call)
     status, error = told(refused.value)
     assert status == grpc.StatusCode.INVALID_ARGUMENT
     assert (error.type, error.field) == ("invalid_parameter", "inference_steps")
     assert "101" in error.message
-    request_id = dict(call.trailing_metadata())["x-request-id"]
+    request_id = metadata_of(call)["x-request-id"]
     assert door.service.record(request_id).request["error_type"] == "invalid_parameter"
 
 
@@ -129,8 +140,7 @@ def test_a_file_that_is_no_picture_ends_the_stream_with_its_error(door: Door) ->
     asked.portrait.data = b"no picture"
     call, seen = door.stub.Generate(asked, metadata=door.metadata(), timeout=120), []
     with pytest.raises(grpc.RpcError) as refused:
-        for one in call:
-            seen.append(one)
+        seen.extend(call)
     status, error = told(refused.value)
     assert (status, error.type) == (grpc.StatusCode.INVALID_ARGUMENT, "image_undecodable")
     assert seen[-1].error.type == "image_undecodable"

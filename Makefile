@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help install packages servers demo incident up down test check bench screenshots lock clean
+.PHONY: help install packages servers demo incident up down test check bench screenshots proto lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ check: install ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
+
+proto: install ## serve/grpc/sonoscope_pb2*.py anew from the .proto beside them
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. serve/grpc/sonoscope.proto
 
 bench: install ## all benchmarks at small size, in one table: docs/benchmarks.md
 	$(BIN)/python -m bench.table $(ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,8 +76,10 @@ class Admission:
         self.meters = DoorMeters(table, settings.data_dir, settings.max_jobs_queued)
         self.draining = False
 
-    async def accept(self, request: Request) -> str:
+    async def accept(self, request: Request, read: Callable[[Request], Awaitable[Order]] | None = None) -> str:
         """The id of the job, which is on the disk when this returns.
+
+        `read` takes the order out of the request, where it does not lie in its body.
 
         An idempotency key that is known with the same order gives the job that has it, and leaves no record of its own: it is the
         same request. Raises RequestError; the refusal has then left its record span and its terminal event.
@@ -87,7 +89,7 @@ class Admission:
         context = RequestContext(request.state.request_id, request.state.traceparent, identity=values)
         order = Order({}, {})
         try:
-            order = await read_order(limited(request, self._settings.max_upload_bytes))
+            order = await (read or self._read)(request)
             values |= parse_order(order.parameters)
             terms = await read_terms(request, self._settings, values["owner_hash"] or "")
             known = await self._known(terms)
@@ -105,6 +107,9 @@ class Admission:
             raise
         finally:
             await order.close()
+
+    async def _read(self, request: Request) -> Order:
+        return await read_order(limited(request, self._settings.max_upload_bytes))
 
     async def repeat(self, request: Request, row: jobs.Row) -> str:
         """A new job with the order of an ended one, by hand. Raises RequestError as `accept` does."""

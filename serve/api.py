@@ -1,8 +1,6 @@
 """The HTTP ingress: routes and admission only. What a generation does stands in `serve.runner`."""
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,10 +15,11 @@ from starlette.responses import Response
 
 from deployments.artifacts import artifacts_at, video_name
 from serve import admission, audit_views, jobs
-from serve.access import Gate, Locked, caller_of, lock, see
+from serve.access import Gate, Locked, caller_of, lock
 from serve.answers import Identified, install_errors
-from serve.audit import Action, Trail
+from serve.audit import Trail
 from serve.expect import Expectation
+from serve.grpc.door import GrpcDoor
 from serve.jobs import JobTable
 from serve.keys import KeyTable
 from serve.meters import CONTENT_TYPE
@@ -49,9 +48,6 @@ from telemetry.redact import Redactor
 from telemetry.tracing import setup
 
 NAME = "api"
-_log = logging.getLogger("ray.serve")
-POLL_S = 0.1
-"""Seconds between two looks at a job for server-sent events: a look takes 0.3 ms."""
 LONGEST_LINK_S = 7 * 86_400.0
 METRICS_S = 2.0
 """A runner that does not say what it counted within this time is left out of a scrape: Prometheus waits 10 s by default."""
@@ -77,7 +73,7 @@ app.include_router(audit_views.router)
 
 @serve.deployment(name=NAME)
 @serve.ingress(app)
-class Api:
+class Api(GrpcDoor):
     """Takes requests in; waits for the runner where the client waits."""
 
     def __init__(self, settings: Settings, runner: Handle, recognize: Handle):
@@ -194,11 +190,7 @@ class Api:
     @app.delete("/jobs/{job_id}", status_code=202)
     async def cancel_job(self, job_id: str, request: Request) -> JobAnswer:
         """Stops a job at its next step; one that has ended stays as it is."""
-        row = await self._job(job_id, request)
-        if row["state"] not in jobs.FINAL_STATES:
-            await self._note("cancel", request, row)
-            await self._cancel(row["job_id"])
-        return await self._answer(job_id)
+        return await self._stop(job_id, request)
 
     @app.post("/jobs/{job_id}/retry", status_code=202)
     async def retry_job(self, job_id: str, request: Request) -> JSONResponse:
@@ -215,7 +207,7 @@ class Api:
     async def job_events(self, job_id: str, request: Request) -> StreamingResponse:
         """Server-sent events: the job whenever it changes, until it has ended."""
         await self._job(job_id, request)
-        return StreamingResponse(self._changes(job_id), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(self._events(job_id), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     @app.post("/requests/{request_id}/score", status_code=201)
     async def score(self, request_id: str, given: Score, request: Request) -> Score:
@@ -273,77 +265,10 @@ class Api:
         answer = {"ready": ready, "draining": self._door.draining, "jobs": table, "artifacts": store, "deployments": stages}
         return JSONResponse(answer, 200 if ready else 503)
 
-    async def _ended(self, job_id: str) -> jobs.Row:
-        """The job's row once it is in a final state. A runner that dies meanwhile is replaced, and its successor ends the job."""
-        while True:
-            try:
-                row = await self._runner.wait.remote(job_id)
-            except (RayError, RayServeException):
-                await asyncio.sleep(POLL_S)
-                continue
-            if row is None:
-                raise RequestError("internal", "The job has vanished from the table.")
-            return row
-
-    async def _tell_runner(self, what: str, *arguments: str) -> None:
-        """Calls the runner. One that is dead needs no telling: its successor looks into the table."""
-        try:
-            await getattr(self._runner, what).remote(*arguments)
-        except (RayError, RayServeException) as error:
-            _log.warning("the runner could not be told to %s: %s", what, type(error).__name__)
-
-    async def _note(self, action: Action, request: Request, row: jobs.Row, **more: Any) -> None:
-        """An entry of the audit trail about a job, on the disk when this returns."""
-        names = ("department", "owner_hash")
-        about = {"request_id": row["request_id"], **{name: row["values"].get(name) for name in names}}
-        await asyncio.to_thread(self._trail.note, action, {**about, **self._door.who(request), **more})
-
-    def _say_that_there_is_work(self) -> None:
-        """Wakes the runner, without waiting for its answer: the job is in the table already, and it looks there by itself, too."""
-        telling = asyncio.create_task(self._tell_runner("notify"))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-
-    async def _cancel(self, job_id: str) -> None:
-        await asyncio.to_thread(self._table.request_cancel, job_id)
-        await self._tell_runner("cancel", job_id)
-
-    async def _job(self, id: str, request: Request | None = None) -> jobs.Row:
-        """The job with this id, which whoever sent the `request` may see."""
-        row = await asyncio.to_thread(self._table.get, id)
-        if row is None:
-            raise RequestError("not_found", f"There is no job or request {id[:64]}.", field="job_id")
-        if request is not None:
-            see(request, row["values"].get("department"), f"job or request {id[:64]}")
-        return row
-
-    async def _answer(self, id: str) -> JobAnswer:
-        def look() -> JobAnswer | None:
-            row = self._table.get(id)
-            return None if row is None else job_answer(row, *self._expectation.outlook(row))
-
-        answer = await asyncio.to_thread(look)
-        if answer is None:
-            raise RequestError("not_found", f"There is no job or request {id[:64]}.", field="job_id")
-        return answer
-
     async def _accepted(self, job_id: str) -> JSONResponse:
         answer = await self._answer(job_id)
         return JSONResponse(answer.model_dump(), 202, {"Location": f"/jobs/{job_id}", "Preference-Applied": "respond-async"})
 
-    async def _changes(self, job_id: str) -> AsyncIterator[str]:
-        last, seen, looked = "", None, 0.0
-        while True:
-            row = dict(await self._job(job_id))
-            # The place in the queue is counted once a second: what is before a job takes three looks at the table.
-            if row != seen or time.monotonic() - looked >= 1.0:
-                seen, looked = row, time.monotonic()
-                answer = await self._answer(job_id)
-                # The expectation shrinks all the time; it goes along with what has changed.
-                shown = answer.model_dump_json(exclude={"expected_s"})
-                if shown != last:
-                    yield f"event: {answer.state}\ndata: {answer.model_dump_json()}\n\n"
-                    last = shown
-                if answer.state in jobs.FINAL_STATES:
-                    return
-            await asyncio.sleep(POLL_S)
+    async def _events(self, job_id: str) -> AsyncIterator[str]:
+        async for answer in self._follow(job_id):
+            yield f"event: {answer.state}\ndata: {answer.model_dump_json()}\n\n"

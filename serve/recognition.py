@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,16 +62,26 @@ class Recognition:
         self._inside = 0
 
     async def answer(self, request: Request) -> JSONResponse:
+        """The results in the order of the pictures, over HTTP. Raises RequestError as `results` does."""
+
+        async def read() -> tuple[list[UploadFile | str], dict[str, Any]]:
+            return await read_pictures(limited(request, self._settings.max_upload_bytes), self._settings.max_pictures)
+
+        return JSONResponse(await self.results(request, read))
+
+    async def results(
+        self, request: Request, read: Callable[[], Awaitable[tuple[list[UploadFile | str], dict[str, Any]]]]
+    ) -> dict[str, Any]:
         """The results in the order of the pictures. One picture that fails is an error answer; of several each has its own.
 
-        Raises RequestError; the refusal has then left its record.
+        `read` gives the pictures and what else the request says. Raises RequestError; the refusal has then left its record.
         """
         started_ns = time.time_ns()
         values = self._door.identity(request, "recognize")
         context = RequestContext(request.state.request_id, request.state.traceparent, operation="recognize", identity=values)
         given: list[UploadFile | str] = []
         try:
-            given, stated = await read_pictures(limited(request, self._settings.max_upload_bytes), self._settings.max_pictures)
+            given, stated = await read()
             values |= self._labels(stated)
             deadline = deadline_of(request, self._settings)
             if self._door.draining:
@@ -101,7 +111,7 @@ class Recognition:
         if not several and only is not None and only.error is not None:
             raise only.error
         failed = sum(result["status"] != "ok" for result in results)
-        return JSONResponse({"request_id": request.state.request_id, "failed": failed, "results": results})
+        return {"request_id": request.state.request_id, "failed": failed, "results": results}
 
     @staticmethod
     def _labels(stated: dict[str, Any]) -> dict[str, Any]:

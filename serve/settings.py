@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     environment: str = Field(default="local", description="deployment.environment.name on every span and event")
     host: str = Field(default="127.0.0.1", description="address that the service listens on; loopback unless told otherwise")
     port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
+    grpc_port: int | None = Field(default=None, ge=0, le=65535, description="port of the gRPC door; empty = none, 0 = a free one")
     access: Literal["auto", "on", "off"] = Field(
         default="auto", description="keys or tokens are asked for: auto = on every address but loopback"
     )

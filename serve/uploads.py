@@ -8,7 +8,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +131,12 @@ async def read_order(request: Request) -> Order:
     inputs: dict[str, UploadFile | str] = {}
     for key in [key for key in sent if key in _FILES]:
         inputs[_FILES[key]] = sent.pop(key)
+    check_inputs(inputs)
+    return Order(inputs, sent)
+
+
+def check_inputs(inputs: Mapping[str, UploadFile | str]) -> None:
+    """Raises RequestError where an input is missing or an empty file."""
     for name, broken in (("portrait", "image_undecodable"), ("audio", "audio_undecodable")):
         value = inputs.get(name)
         if value is None:
@@ -139,7 +145,6 @@ async def read_order(request: Request) -> Order:
             )
         if isinstance(value, UploadFile) and value.size == 0:
             raise RequestError(broken, f"The file {name} is empty.", field=name)
-    return Order(inputs, sent)
 
 
 async def read_pictures(request: Request, most: int) -> tuple[list[UploadFile | str], dict[str, Any]]:
@@ -156,11 +161,16 @@ async def read_pictures(request: Request, most: int) -> tuple[list[UploadFile | 
         pictures, rest = await _picture_form(request, most)
     else:
         raise RequestError("unsupported_media", f"The content type {kind or '(none)'} is not understood.")
+    check_pictures(pictures, most)
+    return pictures, rest
+
+
+def check_pictures(pictures: Sequence[UploadFile | str], most: int) -> None:
+    """Raises RequestError(invalid_parameter) where there are none, or more than `most`."""
     if not pictures:
         raise RequestError("invalid_parameter", "image is missing.", field="image", hint="Send image as a file or an asset id.")
     if len(pictures) > most:
         raise RequestError("invalid_parameter", f"{len(pictures)} pictures are too many: at most {most}.", field="image")
-    return pictures, rest
 
 
 async def _picture_form(request: Request, most: int) -> tuple[list[UploadFile | str], dict[str, Any]]:

@@ -26,6 +26,7 @@ class Run:
     dashboard_url: str | None
     token_path: str | None
     console_url: str | None = None
+    grpc_address: str | None = None
     children: dict[str, int] = field(default_factory=dict)
     drain_s: float = 0.0
     """What runs when it is stopped has so long to end."""

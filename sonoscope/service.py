@@ -10,10 +10,11 @@ import threading
 import ray
 from ray import serve
 from ray.exceptions import RayError
-from ray.serve.config import HTTPOptions
+from ray.serve.config import HTTPOptions, gRPCOptions
 from ray.serve.exceptions import RayServeException
 
 from serve.app import build
+from serve.grpc.options import grpc_options
 from serve.settings import Settings
 
 _log = logging.getLogger("ray.serve")
@@ -37,7 +38,10 @@ def main() -> None:
             dashboard_port=settings.dashboard_port or None,
             logging_level=logging.WARNING,
         )
-    serve.start(http_options=HTTPOptions(host=settings.host, port=settings.port))
+    serve.start(
+        http_options=HTTPOptions(host=settings.host, port=settings.port),
+        grpc_options=None if settings.grpc_port is None else gRPCOptions(**grpc_options(settings.grpc_port)),
+    )
     serve.run(build(settings), name="sonoscope", route_prefix="/")
     ended = threading.Event()
     # Only now: ray.init sets a handler of its own, which ends the process at once and leaves nothing time to drain.

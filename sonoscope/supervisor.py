@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from serve.grpc.options import grpc_environment
 from serve.settings import Settings
 from sonoscope import console
 from sonoscope.run import MARK, Run, end_processes, marked_processes, read_run
@@ -60,6 +61,7 @@ def environment(settings: Settings, run_id: str) -> dict[str, str]:
         "SONOSCOPE_HOST": settings.host,
         "SONOSCOPE_PORT": str(settings.port),
         "SONOSCOPE_DASHBOARD_PORT": str(settings.dashboard_port),
+        **({} if settings.grpc_port is None else grpc_environment(settings.grpc_port, settings.max_upload_bytes)),
         # Ray's services bind all interfaces whatever address they are given: the token keeps others on this machine out.
         "RAY_AUTH_MODE": settings.ray_auth_mode,
         "RAY_AUTH_TOKEN_PATH": str(token),
@@ -115,6 +117,8 @@ class Supervisor:
         self._settings = settings.model_copy(
             update={
                 "port": free_port("port", settings.host, settings.port),
+                # Ray's gRPC proxy binds every address of the machine, whatever `host` is.
+                "grpc_port": None if settings.grpc_port is None else free_port("grpc_port", "0.0.0.0", settings.grpc_port),
                 "dashboard_port": free_port("dashboard_port", "127.0.0.1", settings.dashboard_port) if settings.dashboard else 0,
                 "console": settings.console and console.installed(),
                 "console_port": free_port("console_port", settings.console_host, settings.console_port) if settings.console else 0,
@@ -145,6 +149,7 @@ class Supervisor:
             started=psutil.Process().create_time(),
             url=f"http://{host}:{settings.port}",
             dashboard_url=f"http://127.0.0.1:{settings.dashboard_port}" if settings.dashboard else None,
+            grpc_address=None if settings.grpc_port is None else f"{host}:{settings.grpc_port}",
             console_url=f"http://{settings.console_host}:{settings.console_port}" if settings.console else None,
             drain_s=settings.drain_s,
             token_path=str(settings.data_dir / "ray.token") if settings.ray_auth_mode == "token" else None,

@@ -96,6 +96,8 @@ def _ready(url: str) -> bool:
 def report(run: Run) -> None:
     """Says where everything is and how to stop it."""
     out.print(f"Service    {run.url}   (API: {run.url}/docs)")
+    if run.grpc_address:
+        out.print(f"gRPC       {run.grpc_address}")
     if run.console_url:
         out.print(f"Console    {run.console_url}")
     if run.dashboard_url:

@@ -1,0 +1,1 @@
+"""The same service over gRPC, behind Ray Serve's own gRPC proxy: docs/grpc.md."""

@@ -29,8 +29,10 @@ def show(
     """Prints entries, or writes them to `target` (CSV, Parquet or JSON Lines)."""
     configured = settings(data_dir=data_dir)
     owner_hash = None if owner is None else Redactor.from_file(configured.data_dir / "redact.key").hash(owner)
-    times = {name: None if text is None else _moment(text, f"--{name}") for name, text in (("since", since), ("until", until))}
-    found = Trail(configured.jobs_url).entries(department=department, owner_hash=owner_hash, request_id=request, **times)
+    from_s, until_s = (None if text is None else _moment(text, f"--{name}") for name, text in (("since", since), ("until", until)))
+    found = Trail(configured.jobs_url).entries(
+        department=department, owner_hash=owner_hash, request_id=request, since=from_s, until=until_s
+    )
     if target is not None:
         _export(target, list(found))
     elif as_json:

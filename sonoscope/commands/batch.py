@@ -39,7 +39,7 @@ def batch(source: Path, how: How, *, url: str | None, data_dir: Path | None, as_
         fail("--watch waits for files in a folder, and this is a manifest", "Name a folder of lessons.")
     target = how.target or (source / "videos" if folder else source.with_name(f"{source.stem}-videos"))
     failed = target / ("failed.csv" if folder or source.suffix.lower() == ".csv" else "failed.jsonl")
-    with errors(as_json), Client(service_url(url, data_dir)) as client:
+    with errors(as_json), Client(service_url(url, data_dir), retries=0) as client:
         worker = Worker(client, target, Ledger(target), prefix=source.name, priority=how.priority, retries=how.retries)
         items = _items(source)
         wanted = arriving(source, worker.stop.is_set) if how.watch else items

@@ -35,7 +35,7 @@ def consume(*, once: bool, url: str | None, data_dir: Path | None) -> None:
         ledger = Ledger(configured.data_dir)
     except InUse:
         fail(f"another consumer works in {configured.data_dir}", "One is enough: end it, or use another group and --data-dir.")
-    with contextlib.closing(ledger), Client(address) as client:
+    with contextlib.closing(ledger), Client(address, retries=0) as client:
         ledger.forget(time.time() - configured.results_keep_s)
         counts = _work(configured.kafka, client, ledger, telemetry, once=once)
     telemetry.shutdown()

@@ -63,7 +63,7 @@ def replay(
     store = store_of(configured)
     try:
         notebook = Notebook(trial.folder_of(configured), asked.name)
-        with errors(as_json), Client(service_url(url, data_dir)) as client:
+        with errors(as_json), Client(service_url(url, data_dir), retries=0) as client:
             plan = _plan(asked, bounds, notebook, client, store, data_dir)
             frame = trial.rows_in(store, plan.experiment)
             finished = trial.finished_of(frame, plan)

@@ -71,7 +71,7 @@ def sweep(asked: Asked, *, yes: bool, url: str | None, data_dir: Path | None, as
         grid = grid_of(asked.grid)
         _check_outcome(asked.outcome)
         notebook = Notebook(trial.folder_of(configured), asked.name)
-        with errors(as_json), Client(service_url(url, data_dir)) as client:
+        with errors(as_json), Client(service_url(url, data_dir), retries=0) as client:
             plan, lengths = _plan(asked, grid, notebook, client, store)
             frame = trial.rows_in(store, plan.experiment)
             finished = trial.finished_of(frame, plan)

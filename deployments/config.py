@@ -39,8 +39,9 @@ class StageConfig:
     recognize_floor: float = 0.3
     recognize_dir: Path | None = None
     """A ModelScope directory in place of the recogniser's own network."""
-    backends: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Options of talking heads by name: where `sonic` finds its checkout."""
+    backend_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Options of talking heads by name: where `sonic` finds its checkout. Named `backends`, cloudpickle would take the module
+    `torch.backends` along with RunInference, and cannot."""
     sync_measure: bool = True
     sync_sample: float = 1.0
     audio_limits: AudioLimits = field(default_factory=AudioLimits)

@@ -77,7 +77,7 @@ class RunInference:
         # Drawing a frame takes about as long as encoding it, and both go on at once: with all cores for drawing, the threads of the
         # two take turns (a 10 s clip on two cores: 1.42 of the bound of bench/pipeline.py with two threads, 1.29 with one).
         torch.set_num_threads(config.torch_threads or max(1, len(os.sched_getaffinity(0)) // 2))
-        self._options = config.backends
+        self._options = config.backend_options
         self._backends = {model_name: self._load(model_name)}
         self._thread = ThreadPoolExecutor(1, "inference")
 

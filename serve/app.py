@@ -65,7 +65,7 @@ def stage_config(settings: Settings) -> StageConfig:
         cache_bytes=settings.cache_bytes,
         recognize_floor=settings.recognize_floor,
         recognize_dir=settings.recognize_dir,
-        backends=settings.backends,
+        backend_options=settings.backends,
         sync_measure=settings.sync_measure,
         sync_sample=settings.sync_sample,
         audio_limits=AudioLimits(max_s=settings.max_audio_s),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sonoscope.commands.query import Bounds, opened, parsed, plain
+from analytics.moments import moment
+from analytics.stores.base import Range
+from sonoscope.commands.query import opened, parsed, plain
 
 
 def find_requests(
@@ -23,7 +25,7 @@ def find_requests(
     (Parquet or CSV of request rows): the service itself has no route for it. Raises analytics.filters.FilterError for a filter
     that cannot be read, OSError or ValueError for telemetry that cannot.
     """
-    range = Bounds(since, until).range()
+    range = Range(*(None if text is None else moment(text) for text in (since, until)))
     where = parsed(expression, range, file, data_dir)
     with opened(range, file, data_dir, where) as view:
         return plain(view.load(where, limit).table)

@@ -116,10 +116,6 @@ class Client:
         """Stores a file, to be used by its id."""
         return self._do(calls.upload(media))
 
-    def upload_bytes(self, content: bytes, name: str) -> AssetAnswer:
-        """Stores what is in memory under the name of a file, to be used by its id."""
-        return AssetAnswer.model_validate(self._call("POST", "/assets", files={"file": (name, content)}))
-
     def asset(self, asset_id: str) -> AssetAnswer | None:
         """An upload by its id, None where the service has it no more."""
         try:

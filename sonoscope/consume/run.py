@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 
 from serve.kafka import KafkaSettings
 from serve.schema import JobAnswer
+from sonoscope.calls import Blob
 from sonoscope.client import Client, Unreachable
 from sonoscope.consume import spans
 from sonoscope.consume.broker import Broker
@@ -128,7 +129,7 @@ class Loop:
     def _asset(self, message: Received, name: str, given: str | bytes) -> str:
         if isinstance(given, str):
             return given
-        return self._client.upload_bytes(given, f"{message.topic}-{message.partition}-{message.offset}-{name}").asset_id
+        return self._client.upload(Blob(f"{message.topic}-{message.partition}-{message.offset}-{name}", given)).asset_id
 
     def _is_to_wait(self, held: _Held, error: RequestError) -> bool:
         """Whether the message may still become a job; it then waits. A try counts where the service says that it is ready."""

@@ -24,7 +24,7 @@ from sonoscope.run import marked_processes
 from telemetry.errors import ERROR_TYPES
 from tests.service.conftest import PORTRAIT, SPEECH, Service
 
-CASES = int(os.environ.get("SONOSCOPE_FUZZ_CASES", "400"))
+CASES = int(os.environ.get("SONOSCOPE_FUZZ_CASES", "200"))
 HANG_S = 30.0
 """An answer that takes so long counts as a hang; the slowest seen, under load, took 4 s."""
 LEFT_OUT = {

@@ -48,12 +48,24 @@ class Record:
         return {"request": self.request, "spans": [dataclasses.asdict(span) for span in self.spans], "events": self.events}
 
 
-def load(store: Lookup, id: str) -> Record | None:
-    """The record of a request by its request_id, job_id, trace_id or the client's own id; None where there is none."""
+def load(store: Lookup, id: str, *, department: str | None = None) -> Record | None:
+    """The record of a request by its request_id, job_id, trace_id or the client's own id; None where there is none.
+
+    With a `department` there is none of another's, and no span of another request in the same trace.
+    """
     request_id = store.find(id)
     if request_id is None:
         return None
     events = store.events(request_id)
     terminal = [event for event in events if event["event_type"] in fields.TERMINAL_EVENTS]
     row = {name: terminal[-1][name] for name in fields.BY_NAME if name in terminal[-1]} if terminal else {}
-    return Record(row, store.spans(events[-1]["trace.id"]), events)
+    spans = store.spans(events[-1]["trace.id"])
+    if department is not None:
+        if {event["department"] for event in events if event.get("department")} != {department}:
+            return None
+        spans = [span for span in spans if _request_of(span) in (None, request_id)]
+    return Record(row, spans, events)
+
+
+def _request_of(span: Span) -> str | None:
+    return span.attributes.get("request_id")

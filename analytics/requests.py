@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from analytics.columns import DERIVED, DETAILS, vocabulary
+from analytics.departments import condition, keep_department
 from analytics.filters import Filter
 from analytics.filters.sql import quoted, to_sql
 from analytics.join import DEADLINE_S, in_range, prepare
@@ -180,15 +181,19 @@ def joined(
     *,
     details: bool = False,
     deadline_s: float | None = DEADLINE_S,
+    department: str | None = None,
 ) -> Iterator[Joined]:
     """The requests of a range, joined but not yet loaded. `deadline_s`: see `analytics.join.prepare`.
 
     `details`: with the columns from child spans and events (always where the filter names one of them).
+    `department`: nothing but this one's requests is there, neither in `requests` nor in `events` (None: everybody's).
     """
     details = details or bool(where and where.columns & {column.name for column in DETAILS})
     with _opened(store, range, details) as (connection, truncated, unreadable):
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         own = [column.name for column in store.mapping.own]
+        if department is not None:
+            keep_department(connection, department)
         prepared = prepare(connection, range, details=details, deadline_s=deadline_s, own=own)
         yield Joined(connection, truncated=truncated, unreadable=unreadable, running=prepared.running)
 
@@ -201,15 +206,17 @@ def load(
     details: bool = False,
     limit: int | None = None,
     deadline_s: float | None = DEADLINE_S,
+    department: str | None = None,
 ) -> Requests:
-    """The requests that were accepted in a range and pass a filter, one row each."""
-    with joined(store, range or Range(), where, details=details, deadline_s=deadline_s) as view:
+    """The requests that were accepted in a range and pass a filter, one row each; of one `department`, or of all."""
+    with joined(store, range or Range(), where, details=details, deadline_s=deadline_s, department=department) as view:
         return view.load(where, limit)
 
 
 @contextmanager
-def from_file(path: Path, range: Range | None = None) -> Iterator[Joined]:
-    """Request rows of a Parquet or CSV file, and as `given` the file as it is; columns that it lacks are null.
+def from_file(path: Path, range: Range | None = None, *, department: str | None = None) -> Iterator[Joined]:
+    """Request rows of a Parquet or CSV file (of one `department`, or all), and as `given` the file as it is; columns that it lacks
+    are null.
 
     Raises duckdb.Error where it cannot be read.
     """
@@ -217,10 +224,13 @@ def from_file(path: Path, range: Range | None = None) -> Iterator[Joined]:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         if path.suffix == ".csv":
-            connection.execute("CREATE TEMP TABLE given AS SELECT * FROM read_csv(?, header = true)", [str(path)])
+            connection.execute("CREATE TEMP TABLE every_given AS SELECT * FROM read_csv(?, header = true)", [str(path)])
         else:  # read column by column, as they are asked for
             escaped = str(path).replace("'", "''")
-            connection.execute(f"CREATE TEMP VIEW given AS SELECT * FROM read_parquet('{escaped}')")
+            connection.execute(f"CREATE TEMP VIEW every_given AS SELECT * FROM read_parquet('{escaped}')")
+        named = "department" in connection.sql("SELECT * FROM every_given LIMIT 0").columns
+        own = condition(department) if named or department is None else "false"
+        connection.execute(f"CREATE TEMP VIEW given AS SELECT * FROM every_given WHERE {own}")
         columns = connection.sql("SELECT * FROM given").columns
         connection.execute(f"CREATE VIEW requests AS SELECT * FROM (SELECT {every_column(columns)} FROM given) WHERE {bounds}")
         yield Joined(connection, truncated=False)

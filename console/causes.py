@@ -71,7 +71,7 @@ def _rules(desk: Desk) -> tuple[Rule, ...]:
 def _evidence(desk: Desk, known: tuple[Rule, ...]) -> Iterator[Joined]:
     """The rows of the page; where a rule asks for events, the store itself: the rows in memory come without them."""
     if any(rule.over == "events" for rule in known):
-        with joined(data.store(), Range(desk.since_ns, desk.until_ns)) as view:
+        with joined(data.store(), Range(desk.since_ns, desk.until_ns), department=desk.viewer.department) as view:
             yield view
     else:
         with desk.view() as view:

@@ -65,9 +65,9 @@ def alerts() -> Alerts | None:
     return read_alerts(Path(file)) if file else None
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def board(since: str) -> Board:
-    """The board of a range and of as long a time before it, for comparison.
+@st.cache_resource(max_entries=12, show_spinner=False)
+def board(since: str, department: str | None = None) -> Board:
+    """The board of a range and of as long a time before it, for comparison: of one department's requests, or of all.
 
     `SONOSCOPE_ROWS` names a Parquet or CSV file of request rows to look at instead of the store.
     """
@@ -76,10 +76,10 @@ def board(since: str) -> Board:
     def opened() -> Iterator[Joined]:
         range = Range(None if since == "all" else 2 * moment(since) - time.time_ns())
         if file := os.environ.get("SONOSCOPE_ROWS"):
-            with from_file(Path(file), range) as view:
+            with from_file(Path(file), range, department=department) as view:
                 yield view
         else:
-            with joined(store(), range, details=True) as view:
+            with joined(store(), range, details=True, department=department) as view:
                 yield view
 
     return Board(opened, position=_position)

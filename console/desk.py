@@ -66,6 +66,6 @@ class Desk:
         return replace(self, held=self.board.held())
 
     @property
-    def key(self) -> tuple[str, float]:
+    def key(self) -> tuple[str, float, str | None]:
         """Names the rows and the filter: what a cached answer depends on."""
-        return (self.where.text if self.where else "", self.held.taken_at)
+        return (self.where.text if self.where else "", self.held.taken_at, self.viewer.department)

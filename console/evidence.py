@@ -55,7 +55,7 @@ def good_twin(desk: Desk, record: Record) -> None:
         for one in found.fields if one.unlike
     ]  # fmt: skip
     table(desk, "twin", pd.DataFrame(rows, columns=["field", "kind", "this", "twin", "unit"]))
-    if (video := service.video(found.twin)) is not None:
+    if (video := service.video(desk.viewer, found.twin)) is not None:
         st.video(video)
     if st.button(desk.t("open_twin"), key="open-twin"):
         go("request", request=found.twin)
@@ -100,7 +100,7 @@ def judgement(desk: Desk, record: Record) -> None:
         comment = st.text_input(desk.t("comment"), key="comment")
         if st.form_submit_button(desk.t("judge")) and thumb is not None:
             try:
-                service.score(record.request["request_id"], 1 if thumb else -1, comment or None)
+                service.score(desk.viewer, record.request["request_id"], 1 if thumb else -1, comment or None)
             except service.ServiceError as error:
                 st.error(str(error))
             else:

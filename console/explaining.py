@@ -29,8 +29,8 @@ class ExplainError(Exception):
     """The file cannot be explained; the message says why."""
 
 
-def explain(video: bytes) -> dict[str, Any]:
-    """What `sonoscope explain FILE --json` says. One at a time. Raises ExplainError."""
+def explain(video: bytes, department: str | None) -> dict[str, Any]:
+    """What `sonoscope explain FILE --json` says, from one department's requests or from all. One at a time. Raises ExplainError."""
     if len(video) > MOST_BYTES:
         raise ExplainError(f"The file is larger than {MOST_BYTES // 2**20} MB.")
     if not _ONE.acquire(timeout=SECONDS):
@@ -39,15 +39,16 @@ def explain(video: bytes) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="sonoscope-explain-") as folder:
             path = Path(folder) / "dropped.mp4"  # its own name is the sender's and goes nowhere
             path.write_bytes(video)
-            return _asked(path)
+            return _asked(path, department)
     finally:
         _ONE.release()
 
 
-def _asked(path: Path) -> dict[str, Any]:
+def _asked(path: Path, department: str | None) -> dict[str, Any]:
     rows = os.environ.get("SONOSCOPE_ROWS")
     where = ["--input", rows] if rows else ["--data-dir", str(data_dir())]
-    answer, words = _run([sys.executable, "-m", "sonoscope", "explain", str(path), "--json", *where], path.parent)
+    own = [] if department is None else [f"--department={department}"]
+    answer, words = _run([sys.executable, "-m", "sonoscope", "explain", str(path), "--json", *where, *own], path.parent)
     try:
         told = json.loads(answer)
     except ValueError:

@@ -16,6 +16,7 @@ from analytics.questions.sentences import LANGUAGES, Language
 from analytics.requests import Coverage
 from console import data
 from console.access import viewer
+from console.account import account, closed
 from console.address import address, choose, keep, publish, write
 from console.desk import Desk
 from console.texts import text
@@ -56,8 +57,10 @@ def draw(page: Page, *, needs_rows: bool = True) -> None:
 
 def _desk() -> Desk | None:
     lang, who = language(), viewer()
+    with st.sidebar:
+        account(who, lang)
     if not who.may("read"):
-        st.error(text("may_not_read", lang))
+        closed(who, lang)
         return None
     with st.sidebar:
         ranges = list(data.RANGES)
@@ -71,7 +74,7 @@ def _desk() -> Desk | None:
     try:
         since_ns = None if since in (None, "all") else steady(since)
         until_ns = None if until is None else moment(until)
-        board = data.board(since or "all")
+        board = data.board(since or "all", who.department)
         held = board.ready(WAIT_S)
         if held is None:  # a large store takes seconds: the page is there at once, the rows come into it
             st.info(text("joining", lang), icon=":material/hourglass_top:")

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from console.access import Viewer
 from console.data import data_dir
 
 _TIMEOUT = httpx.Timeout(30.0, connect=3.0)
@@ -30,42 +31,42 @@ def url() -> str | None:
         return None
 
 
-def submit(files: Mapping[str, tuple[str, bytes]], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def submit(viewer: Viewer, files: Mapping[str, tuple[str, bytes]], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Hands a generation in and returns the job. Raises ServiceError."""
-    return _call("POST", "/generate", files=dict(files), data=dict(parameters), headers={"Prefer": "respond-async"})
+    return _call(viewer, "POST", "/generate", files=dict(files), data=dict(parameters), headers={"Prefer": "respond-async"})
 
 
-def job(job_id: str) -> dict[str, Any]:
+def job(viewer: Viewer, job_id: str) -> dict[str, Any]:
     """A job by job or request id. Raises ServiceError."""
-    return _call("GET", f"/jobs/{job_id}")
+    return _call(viewer, "GET", f"/jobs/{job_id}")
 
 
-def cancel(job_id: str) -> dict[str, Any]:
+def cancel(viewer: Viewer, job_id: str) -> dict[str, Any]:
     """Stops a job at its next step. Raises ServiceError."""
-    return _call("DELETE", f"/jobs/{job_id}")
+    return _call(viewer, "DELETE", f"/jobs/{job_id}")
 
 
-def score(request_id: str, user_score: int, user_comment: str | None) -> None:
+def score(viewer: Viewer, request_id: str, user_score: int, user_comment: str | None) -> None:
     """Leaves a person's judgement. Raises ServiceError."""
-    _call("POST", f"/requests/{request_id}/score", json={"user_score": user_score, "user_comment": user_comment})
+    _call(viewer, "POST", f"/requests/{request_id}/score", json={"user_score": user_score, "user_comment": user_comment})
 
 
-def audit(**asked: Any) -> dict[str, Any]:
+def audit(viewer: Viewer, /, **asked: Any) -> dict[str, Any]:
     """A page of the audit trail, the newest entries first: `entries` and `next_before`. Raises ServiceError."""
-    return _call("GET", "/audit", params=_given(asked))
+    return _call(viewer, "GET", "/audit", params=_given(asked))
 
 
-def audit_file(format: str, **asked: Any) -> bytes:
+def audit_file(viewer: Viewer, format: str, /, **asked: Any) -> bytes:
     """All chosen entries of the audit trail as CSV or JSON lines. Raises ServiceError."""
-    return _ask("GET", "/audit/export", params={"format": format, **_given(asked)}, timeout=_PATIENT).content
+    return _ask(viewer, "GET", "/audit/export", params={"format": format, **_given(asked)}, timeout=_PATIENT).content
 
 
-def audit_verify() -> dict[str, Any]:
+def audit_verify(viewer: Viewer) -> dict[str, Any]:
     """What a look at the whole audit trail finds: `holds`, `first_fault`, `head`, … Raises ServiceError."""
-    return _call("GET", "/audit/verify", timeout=_PATIENT)
+    return _call(viewer, "GET", "/audit/verify", timeout=_PATIENT)
 
 
-def video(request_id: str) -> bytes | None:
+def video(viewer: Viewer, request_id: str) -> bytes | None:
     """The finished file: from the data folder where it lies there, else from the service; None where neither has it."""
     path = data_dir() / "videos" / f"{request_id}.mp4"
     if path.is_file():
@@ -74,7 +75,7 @@ def video(request_id: str) -> bytes | None:
     if base is None:
         return None
     try:
-        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT, headers=_key())
+        answer = httpx.get(f"{base}/videos/{request_id}.mp4", timeout=_TIMEOUT, headers=_shown(viewer))
     except httpx.TransportError:
         return None
     return answer.content if answer.status_code == 200 else None
@@ -86,29 +87,33 @@ def thumbnail(request_id: str) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _key() -> dict[str, str]:
-    """The header with the key of $SONOSCOPE_API_KEY, for a service that asks for one."""
-    key = os.environ.get("SONOSCOPE_API_KEY")
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def _shown(viewer: Viewer) -> dict[str, str]:
+    """The header that shows the service who asks: the person's own token, so that its roles hold there, too, and its audit trail
+    names the person; without log-in the key of $SONOSCOPE_API_KEY.
+    """
+    given = viewer.token if viewer.standing == "known" else os.environ.get("SONOSCOPE_API_KEY")
+    return {"Authorization": f"Bearer {given}"} if given else {}
 
 
 def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value not in (None, "")}
 
 
-def _call(method: str, path: str, **more: Any) -> dict[str, Any]:
-    return _ask(method, path, **more).json()
+def _call(viewer: Viewer, method: str, path: str, **more: Any) -> dict[str, Any]:
+    return _ask(viewer, method, path, **more).json()
 
 
-def _ask(method: str, path: str, *, timeout: httpx.Timeout = _TIMEOUT, **more: Any) -> httpx.Response:
+def _ask(viewer: Viewer, method: str, path: str, *, timeout: httpx.Timeout = _TIMEOUT, **more: Any) -> httpx.Response:
     base = url()
     if base is None:
         raise ServiceError("No service runs here: start one with `sonoscope up -d`.")
     try:
-        headers = _key() | dict(more.pop("headers", {}))
+        headers = _shown(viewer) | dict(more.pop("headers", {}))
         answer = httpx.request(method, base + path, timeout=timeout, headers=headers, **more)
     except httpx.TransportError as error:
         raise ServiceError(f"{base} does not answer ({type(error).__name__}): `sonoscope up -d` starts the service.") from error
+    if answer.status_code == 401 and viewer.standing == "known":
+        raise ServiceError("Your log-in is over for the service: log out and in again. · 登录已过期，请重新登录。")
     if answer.is_error:
         refused = answer.json().get("error", {})
         raise ServiceError(" ".join(filter(None, (refused.get("message"), refused.get("hint")))) or f"HTTP {answer.status_code}")

@@ -23,10 +23,26 @@ TEXTS: dict[str, tuple[str, str]] = {
         "存储没有应答：{reason}。数据目录是 {folder}；运行 `sonoscope doctor` 查看原因，或用 SONOSCOPE_DATA_DIR 指定其他目录。",
     ),
     "may_not_read": (
-        "This console is not on loopback, and there is no log-in: nobody may read here. Start it on 127.0.0.1 "
-        "(`sonoscope up`, or `--server.address 127.0.0.1`).",
-        "控制台未绑定在本机回环地址，且没有登录功能，因此任何人都不能查看。请在 127.0.0.1 上启动"
-        "（`sonoscope up`，或 `--server.address 127.0.0.1`）。",
+        "This console is not on loopback, and no log-in is set up: nobody may read here. Start it on 127.0.0.1 "
+        "(`sonoscope up`, or `--server.address 127.0.0.1`), or set up the log-in (`oidc.console`, docs/security.md).",
+        "控制台未绑定在本机回环地址，且未配置登录，因此任何人都不能查看。请在 127.0.0.1 上启动"
+        "（`sonoscope up`，或 `--server.address 127.0.0.1`），或配置登录（`oidc.console`，见 docs/security.md）。",
+    ),
+    "log_in": ("Log in", "登录"),
+    "log_out": ("Log out", "退出登录"),
+    "logged_out": ("You are not logged in, or your log-in is over.", "您尚未登录，或登录已过期。"),
+    "no_role": (
+        "You are logged in, but you have no role or no department here. Whoever looks after the log-in can give you one.",
+        "您已登录，但在此没有角色或所属部门。请联系登录系统的管理员。",
+    ),
+    "role_viewer": ("Viewer", "查看者"),
+    "role_operator": ("Operator", "操作员"),
+    "role_auditor": ("Auditor", "审计员"),
+    "every_department": ("every department", "所有部门"),
+    "may_not_audit": ("The audit trail is for auditors.", "审计记录仅供审计员查看。"),
+    "alerts_partly": (
+        "Only alerts that name a request of your department are shown, without their values: those are counted over everybody's.",
+        "仅显示涉及您部门请求的告警，且不显示数值：数值按所有部门统计。",
     ),
     "coverage": (
         "{requests} requests, {both} of them with trace and log; {running} still running",

@@ -20,7 +20,7 @@ ANSWERS = Answers()
 def question(desk: Desk, name: str, *options: Hashable) -> Question:
     """A question about the rows that the viewer has chosen. `options`: what else the answer depends on."""
     filter = desk.where.text if desk.where else ""
-    return Question(name, options, (filter, desk.since_ns, desk.until_ns), desk.held.taken_at)
+    return Question(name, options, (filter, desk.since_ns, desk.until_ns, desk.viewer.department), desk.held.taken_at)
 
 
 def kept(desk: Desk, name: str, *options: Hashable, work: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from serve.keys import Caller
 from telemetry.errors import RequestError
@@ -28,6 +28,17 @@ LEEWAY_S = 30.0
 """Clocks of two machines may differ by so much."""
 
 
+class ConsoleLogin(BaseModel):
+    """The console as a client of the issuer: people log in there, and their claims say what they may see."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    url: str | None = Field(default=None, description="address that people open; empty = the one that the console listens on")
+    hours: float = Field(default=8.0, gt=0, le=168, description="how long a log-in is believed")
+
+
 class OidcSettings(BaseModel):
     """Whose tokens open the door, and what their claims are called."""
 
@@ -40,6 +51,7 @@ class OidcSettings(BaseModel):
     roles: dict[str, Role] = Field(default_factory=lambda: {role: role for role in ROLES}, description="issuer's name -> role")
     per_minute: int | None = Field(default=None, ge=1, description="requests of one person a minute")
     at_once: int | None = Field(default=None, ge=1, description="jobs of a department that have not ended")
+    console: ConsoleLogin | None = Field(default=None, description="the console's log-in; empty = it is for loopback only")
 
     @field_validator("issuer")
     @classmethod

@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="the service's port; 0 picks a free one")
     grpc_port: int | None = Field(default=None, ge=0, le=65535, description="port of the gRPC door; empty = none, 0 = a free one")
     access: Literal["auto", "on", "off"] = Field(
-        default="auto", description="keys or tokens are asked for: auto = on every address but loopback"
+        default="auto", description="keys or tokens are asked for: auto = on every address but loopback, there with oidc.console"
     )
     oidc: OidcSettings | None = Field(
         default=None, description="OpenID Connect tokens beside API keys: issuer, audience, names of claims and roles"
@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     dashboard: bool = Field(default=True, description="start Ray's dashboard (on loopback, behind Ray's token)")
     dashboard_port: int = Field(default=8265, ge=0, le=65535, description="the dashboard's port; 0 picks a free one")
     console: bool = Field(default=True, description="start the console, where it is installed")
-    console_host: str = Field(default="127.0.0.1", description="address of the console; without log-in it shows nothing elsewhere")
+    console_host: str = Field(
+        default="127.0.0.1", description="address of the console; elsewhere than on loopback it needs oidc.console"
+    )
     console_port: int = Field(default=8501, ge=0, le=65535, description="the console's port; 0 picks a free one")
     ray_address: str | None = Field(default=None, description="a running Ray cluster to use; empty = start one on this machine")
     ray_auth_mode: str = Field(
@@ -324,12 +326,19 @@ class Settings(BaseSettings):
     def _never_open_to_all(self) -> Settings:
         if self.access == "off" and not self.on_loopback:
             raise ValueError(f"access is off and host is {self.host}: the whole network could use it; leave access at auto")
+        if self.access == "off" and self.console_login:
+            raise ValueError("access is off and oidc.console is set: people who log in would be nobody to the service; unset one")
         return self
 
     @property
     def locked(self) -> bool:
         """True where nothing is answered without an API key or a token."""
-        return self.access == "on" or (self.access == "auto" and not self.on_loopback)
+        return self.access == "on" or (self.access == "auto" and (self.console_login or not self.on_loopback))
+
+    @property
+    def console_login(self) -> bool:
+        """True where people log in to the console."""
+        return self.oidc is not None and self.oidc.console is not None
 
     @property
     def on_loopback(self) -> bool:

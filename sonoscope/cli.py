@@ -192,6 +192,7 @@ def explain(
     until: Annotated[str | None, typer.Option(help="The end, in the same words.")] = None,
     file: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False, help="Request rows: Parquet or CSV.")] = None,
     show_queries: Annotated[bool, typer.Option("--show-queries", help="Of a video: print the query of every number.")] = False,
+    department: Annotated[str | None, typer.Option(help="Look at this department's requests only.")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -203,9 +204,14 @@ def explain(
         from sonoscope.commands.explain_file import explain_file
 
         video, bounds = Path(expression), Bounds(since, until)
-        explain_file(video, bounds, among=among, file=file, data_dir=data_dir, show_queries=show_queries, as_json=as_json)
+        explain_file(
+            video, bounds, among=among, file=file, data_dir=data_dir, show_queries=show_queries, as_json=as_json,
+            department=department,
+        )  # fmt: skip
         return
-    command.explain(expression, Bounds(since, until), among=among, file=file, data_dir=data_dir, as_json=as_json)
+    command.explain(
+        expression, Bounds(since, until), among=among, file=file, data_dir=data_dir, as_json=as_json, department=department
+    )
 
 
 @app.command()

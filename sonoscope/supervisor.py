@@ -159,6 +159,8 @@ class Supervisor:
         """Runs until `stop()` or a signal. Raises AlreadyRunning."""
         claim(self._settings)
         _write_token(self._settings)
+        if self._settings.console:
+            console.write_login(self._settings)
         env = environment(self._settings, self._run_id)
         logs = self._settings.data_dir / "logs"
         logs.mkdir(exist_ok=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,20 @@ def standing(path: Path, now: float) -> Standing:
             tuple(ledger.silences(now)),
             tuple(ledger.undelivered()),
         )
+
+
+def of_own(found: Standing, own: Container[str]) -> Standing:
+    """What concerns somebody who may see the requests `own` only: alerts that name one of them, with those alone.
+
+    A value is counted over everybody's requests and is left out, and so are silences and what a sink could not take.
+    """
+
+    def narrowed(known: tuple[Known, ...]) -> tuple[Known, ...]:
+        kept = (replace(one, value=None, requests=tuple(id for id in one.requests if id in own)) for one in known)
+        return tuple(one for one in kept if one.requests)
+
+    history = ({**one, "value": None, "requests": [id for id in one["requests"] if id in own]} for one in found.history)
+    return Standing(narrowed(found.firing), narrowed(found.pending), tuple(one for one in history if one["requests"]))
 
 
 def silence(path: Path, alert: str, until: float, comment: str = "") -> None:

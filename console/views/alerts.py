@@ -10,7 +10,7 @@ import streamlit as st
 
 from analytics.alerts.ledger import NAME
 from analytics.alerts.schema import Alerts, AlertsError
-from analytics.alerts.standing import Standing, silence, standing
+from analytics.alerts.standing import Standing, of_own, silence, standing
 from console import data
 from console.address import go
 from console.causes import held_causes
@@ -50,6 +50,9 @@ def _live(desk: Desk, config: Alerts | None) -> None:
     except sqlite3.Error as error:
         st.error(desk.t("alerts_unreadable", reason=error))
         return
+    if desk.viewer.department is not None:
+        found = of_own(found, _own(desk, found))
+        st.caption(desk.t("alerts_partly"))
     _firing(desk, found)
     for one in found.undelivered:
         if one["last_error"]:
@@ -58,11 +61,20 @@ def _live(desk: Desk, config: Alerts | None) -> None:
         st.caption(
             f":material/volume_off: {desk.t('alerts_silent', alert=one['alert'], until=_time(one['until']))} {one['comment']}"
         )
-    if config is not None and desk.viewer.may("silence"):
+    if config is not None and desk.viewer.may("operate"):
         _silence(desk, config, now)
     history = [{**one, "at": _time(one["at"]), "requests": len(one["requests"])} for one in found.history]
     columns = ["at", "event", "alert", "key", "value", "requests"]
     table(desk, "history", pd.DataFrame(history, columns=columns), title=desk.t("alerts_history"))
+
+
+def _own(desk: Desk, found: Standing) -> set[str]:
+    """Which of the requests that alerts name are among the viewer's rows."""
+    named = {id for one in (*found.firing, *found.pending) for id in one.requests}
+    named |= {id for one in found.history for id in one["requests"]}
+    with desk.board.view() as view:
+        rows = view.rows("SELECT request_id FROM requests WHERE list_contains($ids, request_id)", {"ids": sorted(named)})
+    return set(rows["request_id"].to_pylist())
 
 
 def _firing(desk: Desk, found: Standing) -> None:
@@ -85,7 +97,8 @@ def _silence(desk: Desk, config: Alerts, now: float) -> None:
         hours = second.selectbox(desk.t("alerts_hours"), [*HOURS, 0.0], format_func=lambda one: f"{one:g}", key="silence-hours")
         comment = third.text_input(desk.t("comment"), key="silence-comment")
         if st.form_submit_button(desk.t("alerts_silence")):
-            silence(data.data_dir() / NAME, str(alert), now + 3600 * hours, comment)
+            signed = f"{comment} ({desk.viewer.name})" if desk.viewer.standing == "known" else comment
+            silence(data.data_dir() / NAME, str(alert), now + 3600 * hours, signed)
             st.rerun()
 
 

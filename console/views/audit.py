@@ -22,23 +22,23 @@ def page(desk: Desk) -> None:
     """Draws the filters, the proof, and a page of the entries."""
     st.header(desk.t("audit"))
     if not desk.viewer.may("audit"):
-        st.error(desk.t("may_not_read"))
+        st.error(desk.t("may_not_audit"))
         return
     st.caption(desk.t("audit_about"))
     asked = _asked(desk)
     with st.container(horizontal=True, vertical_alignment="center"):
         for format, media in MEDIA.items():
             st.download_button(
-                format.upper(), lambda format=format: service.audit_file(format, **asked), f"audit.{format}", media,
+                format.upper(), lambda format=format: service.audit_file(desk.viewer, format, **asked), f"audit.{format}", media,
                 key=f"audit-{format}", icon=":material/download:", on_click="ignore",
             )  # fmt: skip
         verify = st.button(desk.t("audit_verify"), icon=":material/verified_user:", key="audit-verify")
     try:
         if verify:
             with st.spinner(desk.t("analysing")):
-                st.session_state[_VERDICT] = service.audit_verify()
+                st.session_state[_VERDICT] = service.audit_verify(desk.viewer)
         _verdict(desk)
-        found = service.audit(**asked, before=address().get("before"))
+        found = service.audit(desk.viewer, **asked, before=address().get("before"))
     except service.ServiceError as error:
         st.error(str(error))
         return

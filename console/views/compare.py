@@ -67,7 +67,7 @@ def _newest(desk: Desk, input: str, keys: list[str]) -> pa.Table:
 def _sheet(desk: Desk, rows: Sequence[dict[str, Any]], keys: list[str], columns: int) -> None:
     clips: list[Clip] = []
     for row in rows:
-        found = service.video(row["request_id"])
+        found = service.video(desk.viewer, row["request_id"])
         if found is not None and len(found) <= BIGGEST:
             lines = tuple(f"{name} {row[name]:.3g}" for name in _SHOWN if row.get(name) is not None and row[name] == row[name])
             clips.append(Clip(found, ", ".join(f"{name} {row[name]}" for name in keys), lines))

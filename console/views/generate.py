@@ -6,13 +6,17 @@ from typing import Any
 
 import streamlit as st
 
+from analytics.record import load
 from console import service
 from console.address import address, go, keep
+from console.data import store
 from console.desk import Desk
 from console.widgets import advice, parameter
 from telemetry import fields
 
 POLL_S = 0.5
+OWN = "own-jobs"
+"""Where a session keeps the jobs that it may follow."""
 FINAL = ("succeeded", "failed", "cancelled")
 _STEPS = {"load_audio": 0.05, "preprocess_image": 0.1, "run_inference": 0.15, "encode_video": 0.2, "measure_sync": 0.95}
 
@@ -50,19 +54,23 @@ def _form(desk: Desk) -> None:
     if st.button(desk.t("start"), type="primary", disabled=not ready) and portrait is not None and audio is not None:
         files = {"portrait": (portrait.name, portrait.getvalue()), "audio": (audio.name, audio.getvalue())}
         try:
-            job = service.submit(files, {name: _form_value(value) for name, value in values.items()})
+            job = service.submit(desk.viewer, files, {name: _form_value(value) for name, value in values.items()})
         except service.ServiceError as error:
             st.error(str(error))
             return
+        st.session_state.setdefault(OWN, set()).add(job["job_id"])
         keep("job", job["job_id"])
         st.rerun()
 
 
 def _follow(desk: Desk, job_id: str) -> None:
     try:
-        job = service.job(job_id)
+        job = service.job(desk.viewer, job_id)
     except service.ServiceError as error:
         st.error(str(error))
+        return
+    if not _own(desk, job):
+        st.error(desk.t("no_such_request", id=job_id))
         return
     if job["state"] not in FINAL:
         _progress(desk, job)
@@ -71,6 +79,16 @@ def _follow(desk: Desk, job_id: str) -> None:
         st.session_state[f"done-{job_id}"] = True
         st.rerun()
     _result(desk, job)
+
+
+def _own(desk: Desk, job: dict[str, Any]) -> bool:
+    """Whether the viewer may see a job: a service that asks for no key would show any to whoever knows its id."""
+    if desk.viewer.department is None or job["job_id"] in st.session_state.get(OWN, ()):
+        return True
+    if load(store(), job["request_id"], department=desk.viewer.department) is None:
+        return False
+    st.session_state.setdefault(OWN, set()).add(job["job_id"])
+    return True
 
 
 def _progress(desk: Desk, job: dict[str, Any]) -> None:
@@ -83,7 +101,7 @@ def _progress(desk: Desk, job: dict[str, Any]) -> None:
         st.progress(min(share, 1.0), f"{job.get('stage')} {step}  {job.get('frames') or 0}/{job.get('frames_total') or '?'}")
     if st.button(desk.t("cancel"), key="cancel"):
         try:
-            service.cancel(job["job_id"])
+            service.cancel(desk.viewer, job["job_id"])
         except service.ServiceError as error:
             st.error(str(error))
 
@@ -91,7 +109,7 @@ def _progress(desk: Desk, job: dict[str, Any]) -> None:
 def _result(desk: Desk, job: dict[str, Any]) -> None:
     if job["state"] == "succeeded":
         st.success(desk.t("done"))
-        if (found := service.video(job["request_id"])) is not None:
+        if (found := service.video(desk.viewer, job["request_id"])) is not None:
             st.video(found)
     elif job["state"] == "failed":
         error = job["error"]

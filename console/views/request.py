@@ -33,7 +33,7 @@ def page(desk: Desk) -> None:
     if not id:
         _newest(desk)
         return
-    record = load(store(), id)
+    record = load(store(), id, department=desk.viewer.department)
     if record is None:
         st.error(desk.t("no_such_request", id=id))
         return
@@ -141,7 +141,7 @@ def _parameters(desk: Desk, record: Record) -> None:
 def _video(desk: Desk, record: Record) -> None:
     st.subheader(desk.t("how_good"))
     id = record.request.get("request_id")
-    found = service.video(id) if id and record.request.get("status") == "ok" else None
+    found = service.video(desk.viewer, id) if id and record.request.get("status") == "ok" else None
     if found is None:
         small = service.thumbnail(id) if id else None
         if small is not None:
@@ -154,8 +154,8 @@ def _video(desk: Desk, record: Record) -> None:
 def _surrounding(desk: Desk, record: Record) -> None:
     if not record.events:
         return
-    last = record.events[-1]["event_id"]
-    near = soon(desk, "near", last, work=lambda: around(store().logs, record, NEAR))
+    last, whose = record.events[-1]["event_id"], desk.viewer.department
+    near = soon(desk, "near", last, work=lambda: around(store().logs, record, NEAR, department=whose))
     if near is None:
         return
     table(desk, "near", near.select(["logged_at", "event_type", "request_id", "error_type", "replica", "process_pid"]).to_pandas())

@@ -22,8 +22,11 @@ SHOWN = 12
 """Differences of the table in the terminal; all of them with --json."""
 
 
-def explain(expression: str, bounds: Bounds, *, among: str | None, file: Path | None, data_dir: Path | None, as_json: bool) -> None:
-    """Prints the contrast of the requests that pass `expression` with the others (of those that pass `among`).
+def explain(
+    expression: str, bounds: Bounds, *, among: str | None, file: Path | None, data_dir: Path | None, as_json: bool,
+    department: str | None = None,
+) -> None:  # fmt: skip
+    """Prints the contrast of the requests that pass `expression` with the others (that pass `among`), in one department or in all.
 
     Ends the command with 1 where a filter, a bound or the file is bad.
     """
@@ -31,7 +34,7 @@ def explain(expression: str, bounds: Bounds, *, among: str | None, file: Path | 
     try:
         where = parsed(expression, range, file, data_dir)
         scope = parsed(among, range, file, data_dir) if among else None
-        with err.status("reading"), opened(range, file, data_dir, where) as view:
+        with err.status("reading"), opened(range, file, data_dir, where, department=department) as view:
             found = view.load(scope)
         with err.status(f"comparing {found.table.num_rows} requests"):
             made = contrast(found.frame, matching(found.table, where), _schema(found, file, data_dir),

@@ -29,16 +29,22 @@ WINDOW_NS = 3600 * 1_000_000_000
 
 
 def explain_file(
-    path: Path, bounds: Bounds, *, among: str | None, file: Path | None, data_dir: Path | None, show_queries: bool, as_json: bool
-) -> None:
-    """Prints what can be said of the video at `path`. Ends the command with 1 where it or the telemetry cannot be read."""
+    path: Path, bounds: Bounds, *, among: str | None, file: Path | None, data_dir: Path | None, show_queries: bool, as_json: bool,
+    department: str | None = None,
+) -> None:  # fmt: skip
+    """Prints what can be said of the video at `path`, from one department's requests or from all.
+
+    Ends the command with 1 where it or the telemetry cannot be read."""
     if among is not None:
         fail("--among is for a filter: a video is compared with every request of its time", "Leave it out, or narrow with --since.")
     with errors(as_json):
-        facts, request_id, started_ns = _known(path, data_dir, file)
+        facts, request_id, started_ns = _known(path, data_dir, file, department)
     range = bounds.range() if bounds.since or bounds.until else _around(started_ns, file)
     try:
-        with err.status("comparing with the requests of that time"), opened(range, file, data_dir, None) as view:
+        with (
+            err.status("comparing with the requests of that time"),
+            opened(range, file, data_dir, None, department=department) as view,
+        ):
             found = view.load()
         mapping = None if file else store_of(settings(data_dir=data_dir)).mapping
         facts["window"] = _window(range, found.frame)
@@ -68,7 +74,9 @@ def _show(made: Complaint, show_queries: bool) -> None:
         out.print(f"\n-- `requests`: sonoscope query '{{}}' --since {since} --until {until} -o requests.parquet", style="dim")
 
 
-def _known(path: Path, data_dir: Path | None, rows: Path | None) -> tuple[dict[str, Any], str | None, int | None]:
+def _known(
+    path: Path, data_dir: Path | None, rows: Path | None, department: str | None
+) -> tuple[dict[str, Any], str | None, int | None]:
     """Outcomes of a file, its request and when that started: from its record, else measured on the file alone."""
     try:
         from deployments.media.probe import probe
@@ -78,9 +86,9 @@ def _known(path: Path, data_dir: Path | None, rows: Path | None) -> tuple[dict[s
     facts: dict[str, Any] = {"audio_start_s": media.audio_start_s - media.video_start_s}
     request_id = _id_of(media.metadata.get("comment", ""))
     if rows is not None:
-        own, started_ns = _in_file(rows, request_id), None
+        own, started_ns = _in_file(rows, request_id, department), None
     else:
-        own, started_ns = _recorded(request_id, data_dir)
+        own, started_ns = _recorded(request_id, data_dir, department)
     if own:
         return {**facts, **own}, str(own["request_id"]), started_ns
     return {**facts, **_measured(path, media)}, None, None
@@ -92,11 +100,11 @@ def _id_of(comment: str) -> str | None:
     return found[1] if found else None
 
 
-def _recorded(request_id: str | None, data_dir: Path | None) -> tuple[dict[str, Any], int | None]:
+def _recorded(request_id: str | None, data_dir: Path | None, department: str | None) -> tuple[dict[str, Any], int | None]:
     if request_id is None:
         return {}, None
     try:
-        found = load(store_of(settings(data_dir=data_dir)), request_id)
+        found = load(store_of(settings(data_dir=data_dir)), request_id, department=department)
     except OSError as error:
         fail(f"the telemetry cannot be read: {error}")
     if found is None or not found.request:
@@ -104,12 +112,12 @@ def _recorded(request_id: str | None, data_dir: Path | None) -> tuple[dict[str, 
     return found.request, event_ns(found.events[0])
 
 
-def _in_file(rows: Path, request_id: str | None) -> dict[str, Any]:
+def _in_file(rows: Path, request_id: str | None, department: str | None) -> dict[str, Any]:
     from analytics.requests import from_file
 
     if request_id is None:
         return {}
-    with from_file(rows) as view:
+    with from_file(rows, department=department) as view:
         found = view.rows("SELECT * FROM requests WHERE request_id = $id", {"id": request_id}).to_pylist()
     return {name: value for name, value in found[0].items() if not isinstance(value, datetime)} if found else {}
 

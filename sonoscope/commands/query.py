@@ -89,17 +89,19 @@ def parsed(expression: str, range: Range, file: Path | None, data_dir: Path | No
 
 
 @contextmanager
-def opened(range: Range, file: Path | None, data_dir: Path | None, where: Filter | None) -> Iterator[Joined]:
-    """The requests of a file, or of the store that the settings name."""
+def opened(
+    range: Range, file: Path | None, data_dir: Path | None, where: Filter | None, *, department: str | None = None
+) -> Iterator[Joined]:
+    """The requests (of one department, or of all) of a file, or of the store that the settings name."""
     if file is not None:
-        with from_file(file, range) as view:
+        with from_file(file, range, department=department) as view:
             yield view
         return
     configured = settings(data_dir=data_dir)
     run = read_run(configured.data_dir)
     # Where no service runs, nobody will end what has no end.
     deadline_s = configured.deadline_s if run is not None and run.alive else None
-    with joined(store_of(configured), range, where, deadline_s=deadline_s) as view:
+    with joined(store_of(configured), range, where, deadline_s=deadline_s, department=department) as view:
         yield view
 
 

@@ -31,7 +31,7 @@ def test_a_dropped_file_of_ours_is_explained_by_the_command_line_within_bounds(t
 
     rows = pd.read_parquet(ROWS)
     late = rows[(rows["department"] == "claims") & (rows["audio_offset_ms"] > 100)]["request_id"].iloc[0]
-    told = explain(clip(tmp_path / "late.mp4", f"request_id={late}").read_bytes())
+    told = explain(clip(tmp_path / "late.mp4", f"request_id={late}").read_bytes(), None)
     assert told["request_id"] == late
     assert told["causes"][0]["where"][0]["what"] == "department = claims"
 
@@ -50,7 +50,7 @@ def test_the_page_shows_the_cause_without_a_further_click(tmp_path: Path, lang: 
 
 def test_what_is_no_video_is_refused_in_words() -> None:
     with pytest.raises(ExplainError, match="no media file"):
-        explain(b"<script>alert(1)</script>")
+        explain(b"<script>alert(1)</script>", None)
 
 
 def test_a_file_that_takes_too_long_is_ended_with_all_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,4 +62,4 @@ def test_a_file_that_takes_too_long_is_ended_with_all_its_processes(monkeypatch:
 def test_a_file_beyond_the_bound_is_not_even_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explaining, "MOST_BYTES", 10)
     with pytest.raises(ExplainError, match="larger"):
-        explain(b"x" * 11)
+        explain(b"x" * 11, None)

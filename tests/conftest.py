@@ -20,12 +20,20 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(tryfirst=True)  # the groups are read at the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a server runs in one process, the rest file by file: `make test` has two processes, and of each server one."""
+    """What shares a server runs in one process, the rest file by file: `make test` has two processes, and of each server one.
+
+    Files that start a service of their own are no part of the group of the shared one: the other process may take them.
+    """
     for item in items:
         given: tuple[str, ...] = getattr(item, "fixturenames", ())
-        if item.get_closest_marker("service"):
+        if "mail_server" in given:  # as only the shared service does
             group = "service"
-        elif item.get_closest_marker("server") or "elasticsearch" in given or "postgres" in given or "kafka" in given:
+        elif (
+            (item.get_closest_marker("server") and not item.get_closest_marker("service"))
+            or "elasticsearch" in given
+            or "postgres" in given
+            or "kafka" in given
+        ):
             group = "servers"
         else:
             group = item.nodeid.split("::")[0]

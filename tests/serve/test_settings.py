@@ -1,11 +1,14 @@
 """Settings: flag, environment, file, default, in this order; a typo fails at once."""
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from serve.settings import Settings
+from sonoscope.console import command, environment, write_login
 
 
 def test_the_order_of_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +53,22 @@ def test_a_service_that_others_reach_is_locked_and_cannot_be_opened(tmp_path: Pa
     assert Settings(data_dir=tmp_path, host="0.0.0.0").locked
     with pytest.raises(ValidationError, match="access is off"):
         Settings(data_dir=tmp_path, host="0.0.0.0", access="off")
+
+
+def test_a_log_in_of_the_console_locks_the_service_also_on_loopback(tmp_path: Path) -> None:
+    login = {"client_id": "console", "client_secret": "quite secret"}
+    oidc = {"issuer": "http://127.0.0.1:9/realms/office", "audience": "sonoscope", "console": login}
+    settings = Settings(data_dir=tmp_path, oidc=oidc, console_host="0.0.0.0")  # pyright: ignore[reportArgumentType]
+    assert settings.locked
+    with pytest.raises(ValueError, match="people who log in would be nobody"):
+        Settings(data_dir=tmp_path, oidc=oidc, access="off")  # pyright: ignore[reportArgumentType]
+    write_login(settings)
+    file = tmp_path / "console_login.toml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    told = tomllib.loads(file.read_text())["auth"]
+    assert told["server_metadata_url"] == "http://127.0.0.1:9/realms/office/.well-known/openid-configuration"
+    assert len(told["cookie_secret"]) >= 32
+    assert f"--secrets.files={file}" in command(settings)
+    shown = environment(settings, "http://127.0.0.1:1")
+    assert "quite secret" not in str(shown) + str(command(settings))
+    assert json.loads(shown["SONOSCOPE_CONSOLE_LOGIN"])["hours"] == 8.0

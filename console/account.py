@@ -23,6 +23,7 @@ def closed(who: Viewer, language: Language) -> None:
     """Why nothing is shown, and the way in where there is one."""
     match who.standing:
         case "logged_out":
+            st.header("Sonoscope", anchor=False)
             st.info(text("logged_out", language), icon=":material/lock:")
             st.button(text("log_in", language), on_click=st.login, key="log-in", type="primary", icon=":material/login:")
         case "no_role":

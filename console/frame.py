@@ -15,7 +15,7 @@ from analytics.moments import moment
 from analytics.questions.sentences import LANGUAGES, Language
 from analytics.requests import Coverage
 from console import data
-from console.access import viewer
+from console.access import Viewer, viewer
 from console.account import account, closed
 from console.address import address, choose, keep, publish, write
 from console.desk import Desk
@@ -49,16 +49,17 @@ def draw(page: Page, *, needs_rows: bool = True) -> None:
     st.html(_TIGHT)
     with st.sidebar:
         choose("lang", "Language · 语言", LANGUAGES, default="en", show=_NAMES.__getitem__)
-    desk = _desk()
+    who = viewer()
+    desk = _desk(who)
     if desk is not None and not (needs_rows and _nothing(desk)):
         page(desk)
+    with st.sidebar:
+        account(who, language())
     publish()
 
 
-def _desk() -> Desk | None:
-    lang, who = language(), viewer()
-    with st.sidebar:
-        account(who, lang)
+def _desk(who: Viewer) -> Desk | None:
+    lang = language()
     if not who.may("read"):
         closed(who, lang)
         return None

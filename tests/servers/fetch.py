@@ -1,4 +1,4 @@
-"""Fetches the real servers that some tests want into the user's cache folder: two by Maven, the Collector by Go.
+"""Fetches the real servers that some tests want into the user's cache folder: three by Maven, the Collector by Go.
 
     python tests/servers/fetch.py            # what `make servers` runs; what is there already is left as it is
 
@@ -21,12 +21,16 @@ ELASTICSEARCH = {"8.19.20": 17, "9.5.0": 21}
 KAFKA = "3.9.1"
 KAFKA_JAVA = 17
 """The oldest Java that its tests were run with."""
+KEYCLOAK = "26.7.3"
+KEYCLOAK_JAVA = 17
+"""The oldest Java that runs it."""
 COLLECTOR = "0.158.0"
 BUILDER = Path(__file__).parent / "collector-builder.yaml"
 _KAFKA_POM = """<project><modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId><version>1</version>
 <dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version>
 </dependency></dependencies></project>"""
-_ARTIFACT = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:{version}:zip"
+_ELASTICSEARCH_ZIP = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:{version}:zip"
+_KEYCLOAK_ZIP = f"org.keycloak:keycloak-quarkus-dist:{KEYCLOAK}:zip"
 
 
 def cache_dir() -> Path:
@@ -43,6 +47,11 @@ def elasticsearch_home(version: str) -> Path:
 def kafka_home() -> Path:
     """Where the jars of Kafka lie, or would."""
     return cache_dir() / f"kafka-{KAFKA}"
+
+
+def keycloak_home() -> Path:
+    """Where the unpacked distribution of Keycloak lies, or would."""
+    return cache_dir() / f"keycloak-{KEYCLOAK}"
 
 
 def collector_binary() -> Path:
@@ -77,18 +86,48 @@ def fetch_elasticsearch(version: str, oldest_java: int) -> str:
         return "skipped: mvn is missing (Debian: apt install maven)"
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as name:
-        folder = Path(name)
-        artifact = _ARTIFACT.format(version=version)
-        for goal in (
-            ["dependency:get", "-Dtransitive=false", f"-Dartifact={artifact}"],
-            ["dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"],
-        ):
-            done = subprocess.run([maven, "-q", "-B", *goal], cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                return f"skipped: mvn {goal[0]} failed: {last_line(done.stdout + done.stderr)}"
-        unpack(next(folder.glob("*.zip")), folder / "out")
-        next((folder / "out").iterdir()).rename(home)  # whole, or not at all
+        unpacked, failure = unpacked_zip(maven, _ELASTICSEARCH_ZIP.format(version=version), Path(name))
+        if unpacked is None:
+            return f"skipped: {failure}"
+        unpacked.rename(home)  # whole, or not at all
     return f"fetched: {home}"
+
+
+def fetch_keycloak() -> str:
+    """Fetches Keycloak (177 MB) and builds it, so that each start is short; returns what was done, or why not."""
+    home = keycloak_home()
+    if home.exists():
+        return f"there: {home}"
+    if (java := java_home(KEYCLOAK_JAVA)) is None:
+        return f"skipped: it wants Java {KEYCLOAK_JAVA} or newer"
+    if (maven := shutil.which("mvn")) is None:
+        return "skipped: mvn is missing (Debian: apt install maven)"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as name:
+        unpacked, failure = unpacked_zip(maven, _KEYCLOAK_ZIP, Path(name))
+        if unpacked is None:
+            return f"skipped: {failure}"
+        # A cache of one node: it looks for no others in the network.
+        command = [str(unpacked / "bin" / "kc.sh"), "build", "--db=dev-file", "--cache=local"]
+        environment = {**os.environ, "JAVA_HOME": str(java)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            return f"skipped: kc.sh build failed: {last_line(done.stdout + done.stderr)}"
+        unpacked.rename(home)  # whole, or not at all
+    return f"fetched: {home}"
+
+
+def unpacked_zip(maven: str, artifact: str, folder: Path) -> tuple[Path | None, str]:
+    """Maven's copy of a zip, unpacked in a folder: where its own top folder lies, or None and why not."""
+    for goal in (
+        ["dependency:get", "-Dtransitive=false", f"-Dartifact={artifact}"],
+        ["dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"],
+    ):
+        done = subprocess.run([maven, "-q", "-B", *goal], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return None, f"mvn {goal[0]} failed: {last_line(done.stdout + done.stderr)}"
+    unpack(next(folder.glob("*.zip")), folder / "out")
+    return next((folder / "out").iterdir()), ""
 
 
 def fetch_kafka() -> str:
@@ -151,6 +190,7 @@ def main() -> None:
     for version, oldest in ELASTICSEARCH.items():
         print(f"Elasticsearch {version}: {fetch_elasticsearch(version, oldest)}", flush=True)
     print(f"Kafka {KAFKA}: {fetch_kafka()}", flush=True)
+    print(f"Keycloak {KEYCLOAK}: {fetch_keycloak()}", flush=True)
     print(f"OpenTelemetry Collector {COLLECTOR}: {fetch_collector()}", flush=True)
 
 

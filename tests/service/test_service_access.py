@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -18,7 +18,13 @@ import pytest
 
 from serve.jobs import JobTable
 from sonoscope.run import Run, marked_processes, read_run
+from tests.servers.keycloak import Keycloak, keycloak, missing_keycloak
+from tests.service.browsing import CHROMIUM
 from tests.service.conftest import PORTRAIT, Service, sonoscope
+from tests.service.logging_in import story
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.service
 DOC = Path(__file__).parents[2] / "docs" / "security.md"
@@ -29,7 +35,7 @@ WHO = {
     "auditor": ("court", "auditor"),
     "other department": ("news", "operator"),
 }
-ENV = {
+ENV: dict[str, Any] = {
     "SONOSCOPE_ACCESS": "on", "SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_CONSOLE_PORT": "0",
     "RAY_ADDRESS": "127.0.0.1:1",  # of a cluster that somebody has on this machine: `up` starts a Ray of its own
 }  # fmt: skip
@@ -52,7 +58,26 @@ class Locked:
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+def issuer() -> Iterator[Keycloak | None]:
+    """Whose people may log in; none where there is no Keycloak: what wants it is skipped, keys are tried all the same."""
+    if missing_keycloak() is not None:
+        yield None
+        return
+    with keycloak() as server:
+        yield server
+
+
+def by_log_in(issuer: Keycloak | None) -> dict[str, Any]:
+    """The settings of the issuer."""
+    if issuer is None:
+        return {}
+    told = {"ISSUER": issuer.issuer, "AUDIENCE": "sonoscope", "CONSOLE__CLIENT_ID": issuer.client_id}
+    told["CONSOLE__CLIENT_SECRET"] = issuer.client_secret
+    return {f"SONOSCOPE_OIDC__{name}": value for name, value in told.items()}
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory, issuer: Keycloak | None) -> Iterator[Locked]:
     data_dir = tmp_path_factory.mktemp("locked")
     refused = sonoscope(data_dir, "up", "-d", **ENV)
     assert refused.returncode == 1
@@ -62,7 +87,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
         for who, (department, role) in WHO.items()
     }
     keys = {who: done.stdout.strip() for who, done in made.items()}
-    started = sonoscope(data_dir, "up", "-d", **ENV)
+    started = sonoscope(data_dir, "up", "-d", **ENV, **by_log_in(issuer))
     try:
         assert started.returncode == 0, started.stderr
         run = read_run(data_dir)
@@ -187,6 +212,15 @@ def test_rays_own_ports_want_its_token(locked: Locked, tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", script, address], env=env, capture_output=True, text=True, timeout=120)
         joined[token.name] = done.returncode == 0
     assert joined == {"ray.token": True, "token": False}
+
+
+@pytest.mark.browser
+@pytest.mark.server
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH (apt install chromium)")
+@pytest.mark.skipif(missing_keycloak() is not None, reason=str(missing_keycloak()))
+@pytest.mark.timeout(480)
+def test_people_who_log_in_see_and_do_what_their_role_allows(browser: Browser, locked: Locked, issuer: Keycloak) -> None:
+    story(browser, locked.run, issuer)
 
 
 @pytest.mark.chaos

@@ -24,6 +24,7 @@ from telemetry.context import RequestContext
 from telemetry.errors import ERROR_TYPES, RequestError
 from telemetry.stages import Stage
 from telemetry.tracing import Telemetry
+from telemetry.yaml_text import read_yaml
 
 _log = logging.getLogger("ray.serve")
 _KNOWS_PARAMETERS = ("run_inference", "encode_video")
@@ -178,7 +179,7 @@ _PLAN: TypeAdapter[list[AnyFault]] = TypeAdapter(list[AnyFault])
 def read_plan(path: Path) -> tuple[AnyFault, ...]:
     """The faults of a plan: YAML, a list of entries `fault`, its values, and `when`. Raises FaultPlanError."""
     try:
-        plan = _PLAN.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or [])
+        plan = _PLAN.validate_python(read_yaml(path.read_text(encoding="utf-8")) or [])
     except OSError as error:
         raise FaultPlanError(f"the fault plan {path.name} cannot be read: {error.strerror}") from None
     except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:

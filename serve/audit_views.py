@@ -22,6 +22,8 @@ from telemetry.errors import RequestError
 from telemetry.redact import Redactor
 
 PAGE, LARGEST_PAGE = 100, 1000
+LARGEST_SEQ = 2**63 - 1
+"""Largest number that a database can be asked for."""
 COLUMNS = (
     "seq", "at", "action", "who", "key_id", "department", "of", "request_id", "job_id", "owner_hash", "consent_reference", "state",
     "error_type",
@@ -96,7 +98,7 @@ router = APIRouter(prefix="/audit", dependencies=[Depends(auditor)])
 @router.get("")
 async def audit(
     asked: Annotated[Asked, Depends()],
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[int | None, Query(ge=1, le=LARGEST_SEQ)] = None,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
 ) -> AuditPage:
     """Who asked for what, the newest first. `owner`: whose request it is about; `who`: who did it."""

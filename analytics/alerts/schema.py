@@ -17,6 +17,7 @@ from analytics.filters import Filter, FilterError, parse
 from analytics.questions.sentences import Language
 from analytics.rules.facts import rule_columns
 from analytics.rules.schema import FORBIDDEN
+from telemetry.yaml_text import read_yaml
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -184,9 +185,9 @@ def read_alerts(path: Path) -> Alerts:
     """The alerts of a file. Raises AlertsError, OSError."""
     raw: Any = None
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
+        raw = read_yaml(path.read_text("utf-8"))
         return Alerts.model_validate(raw)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AlertsError(f"{path}: {error}") from None
     except ValidationError as error:
         first = error.errors(include_input=False)[0]

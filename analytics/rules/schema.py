@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from analytics.filters import Filter, FilterError, parse
 from analytics.questions.sentences import Language
 from analytics.rules.facts import event_columns, rule_columns
+from telemetry.yaml_text import read_yaml
 
 SHIPPED = Path(__file__).parent / "rules.yaml"
 FORBIDDEN = "fault_injected"
@@ -97,9 +98,9 @@ def read_rules(path: Path) -> list[Rule]:
     """The rules of one file. Raises RuleError, OSError."""
     raw: Any = None
     try:
-        raw = yaml.safe_load(path.read_text("utf-8")) or []
+        raw = read_yaml(path.read_text("utf-8")) or []
         rules = _RULES.validate_python(raw)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RuleError(f"{path}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]

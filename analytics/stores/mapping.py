@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,6 +26,7 @@ from analytics.columns import Column
 from analytics.filters.sql import quoted
 from telemetry import fields
 from telemetry.segments import Kind
+from telemetry.yaml_text import read_yaml
 
 _TYPES = {"int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN", "str": "VARCHAR", "time": "TIMESTAMPTZ_NS"}
 _ARROW = {
@@ -86,14 +88,33 @@ def arrow_fields(mapping: Mapping) -> list[pa.Field]:
 def read_mapping(path: Path) -> Mapping:
     """The mapping of a file. Raises OSError, and ValueError that names what is wrong in it."""
     try:
-        raw = yaml.safe_load(path.read_text("utf-8")) or {}
-    except yaml.YAMLError as error:
+        raw = read_yaml(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(raw, dict) or raw.keys() - {"record", "columns"}:
         raise ValueError(f"{path}: only `record` and `columns` are known")
-    record = raw.get("record") or {}
-    columns = tuple(_mapped(path, name, entry or {}) for name, entry in (raw.get("columns") or {}).items())
-    return Mapping(columns, str(record.get("span") or ""), {str(k): str(v) for k, v in (record.get("event") or {}).items()})
+    record, given = _names(path, "record", raw.get("record")), _names(path, "columns", raw.get("columns"))
+    columns = tuple(_mapped(path, name, _names(path, f"column {name}", entry)) for name, entry in given.items())
+    event = _names(path, "record.event", record.get("event"))
+    where = f"{path}: record.event"
+    return Mapping(columns, _text(f"{path}: record", record, "span"), {name: _text(where, event, name) for name in event})
+
+
+def _names(path: Path, place: str, given: Any) -> dict[str, Any]:
+    """What stands there, by name; nothing where nothing does. Raises ValueError."""
+    if given is not None and not (isinstance(given, dict) and all(isinstance(name, str) and name for name in given)):
+        raise ValueError(f"{path}: {place} must hold names and what they mean")
+    return given or {}
+
+
+def _text(where: str, entry: Dict[str, Any], name: str) -> str:
+    """A text, or a number or a date as it is written; "" where none is given. Raises ValueError."""
+    given = entry.get(name)
+    if given is None:
+        return ""
+    if not isinstance(given, str | int | float | date):
+        raise ValueError(f"{where}: {name} must be a text")
+    return str(given)
 
 
 def _mapped(path: Path, name: str, entry: dict[str, Any]) -> Mapped:
@@ -103,15 +124,16 @@ def _mapped(path: Path, name: str, entry: dict[str, Any]) -> Mapped:
     if not entry.get("span") and not entry.get("log"):
         raise ValueError(f"{where}: say from which `span` attribute or `log` field it comes")
     known = fields.BY_NAME.get(name)
-    dtype, kind = (known.dtype, known.kind) if known else (entry.get("type", "str"), entry.get("kind", "identity"))
+    theirs = {key: _text(where, entry, key) for key in _KEYS}
+    dtype, kind = (known.dtype, known.kind) if known else (theirs["type"] or "str", theirs["kind"] or "identity")
     if dtype not in _TYPES:
         raise ValueError(f"{where}: type {dtype} is not one of {', '.join(_TYPES)}")
     if kind not in get_args(fields.Kind):
         raise ValueError(f"{where}: kind {kind} is not one of {', '.join(get_args(fields.Kind))}")
-    unit, meaning = (known.unit, known.meaning) if known else (str(entry.get("unit", "")), str(entry.get("meaning", "")))
+    unit, meaning = (known.unit, known.meaning) if known else (theirs["unit"], theirs["meaning"])
     # `derived`: a trace store knows it under their name only, so the filter is decided after the join.
     column = Column(name, name, dtype, unit, "derived", meaning)
-    return Mapped(column, kind, str(entry.get("span") or ""), str(entry.get("log") or ""))
+    return Mapped(column, kind, theirs["span"], theirs["log"])
 
 
 def _extract(name: str) -> str:

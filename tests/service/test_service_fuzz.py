@@ -87,9 +87,11 @@ def honest(answer: schemathesis.Response) -> None:
     if answer.status_code < 400:
         return
     error = answer.json()["error"]
-    assert ERROR_TYPES[error["type"]].http_status == answer.status_code or answer.status_code in (404, 405), answer.text
-    assert answer.status_code < 500 or error["type"] in ASKED_FOR, answer.text
-    assert error["hint"], answer.text
+    asked = answer.request
+    said = f"{asked.method} {asked.url} {dict(asked.headers)} {(asked.body or b'')[:500]!r}: {answer.text}"
+    assert ERROR_TYPES[error["type"]].http_status == answer.status_code or answer.status_code in (404, 405), said
+    assert answer.status_code < 500 or error["type"] in ASKED_FOR, said
+    assert error["hint"], said
 
 
 def test_anything_over_http(service: Service, known: dict[str, str], unchanged: None) -> None:

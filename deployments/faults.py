@@ -38,7 +38,7 @@ class FaultPlanError(ValueError):
 class Span(BaseModel):
     """A closed range; an open end is left out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     min: float = -float("inf")
     max: float = float("inf")
@@ -47,7 +47,7 @@ class Span(BaseModel):
 class When(BaseModel):
     """Which requests are struck: every condition that is given must hold."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     share: float = Field(default=1.0, ge=0, le=1)
     """Of the requests; drawn from the request's id, so that a request is struck in the same way whenever it is asked."""
@@ -86,7 +86,7 @@ def _fits(value: Any, wanted: float | str | bool | Span) -> bool:
 
 
 class _Fault(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     when: When = When()
 

@@ -1,7 +1,7 @@
 """YAML that people write by hand, read so that no file costs more than its size.
 
-PyYAML's own safe loader runs no code, but leaves in many ways: a RecursionError for depth, a KeyError or an AttributeError for a tag
-that does not fit, a ValueError for the 99th of a month; and ten lines of aliases of aliases are a list of 10^9 items.
+PyYAML's own safe loader runs no code, but leaves in many ways: a RecursionError for depth, a KeyError or an AttributeError for a
+tag that does not fit, a ValueError for the 99th of a month; and ten lines of aliases of aliases are a list of 10^9 items.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Reading:
 
 
 class _Base(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     @property
     def columns(self) -> tuple[str, ...]:

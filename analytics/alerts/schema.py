@@ -33,11 +33,11 @@ def _seconds(given: Any) -> Any:
     return float(found[1]) * _UNITS[found[2]] if found else given
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, populate_by_name=True)
 
 
 class Secret(_Part):
@@ -198,7 +198,8 @@ def _place(raw: Any, loc: tuple[int | str, ...]) -> str:
     """Such as `alerts.slow.window: `: an alert by its id, not by its number."""
     words = [str(part) for part in loc]
     if len(loc) > 1 and loc[0] == "alerts" and isinstance(loc[1], int):
-        entry = raw["alerts"][loc[1]]
+        entries = raw["alerts"] if isinstance(raw, dict) else None
+        entry = entries[loc[1]] if isinstance(entries, list) else None  # `!!set` is taken for a list, and has no places
         words[1] = str(entry.get("id", loc[1])) if isinstance(entry, dict) else words[1]
     return ".".join(words) + ": " if words else ""
 

@@ -16,8 +16,6 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from telemetry.ids import new_traceparent
 from tests.servers.kafka import Kafka
 
-IDS = {"portrait_image": "a" * 64, "audio_clip": "b" * 64}
-
 
 @dataclass
 class Queue:

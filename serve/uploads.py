@@ -8,11 +8,12 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
@@ -121,6 +122,21 @@ async def read_order(request: Request) -> Order:
 
     Raises RequestError: unsupported_media, invalid_parameter, too_large, and for an empty file what its decoder would say.
     """
+    async with _let_go(request):
+        return await _order(request)
+
+
+@asynccontextmanager
+async def _let_go(request: Request) -> AsyncIterator[None]:
+    """Closes the temporary files of a form that is refused: nobody else knows of them."""
+    try:
+        yield
+    except BaseException:
+        await request.close()
+        raise
+
+
+async def _order(request: Request) -> Order:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         sent = await _json(request)
@@ -152,6 +168,11 @@ async def read_pictures(request: Request, most: int) -> tuple[list[UploadFile | 
 
     Raises RequestError: unsupported_media, invalid_parameter, too_large.
     """
+    async with _let_go(request):
+        return await _pictures(request, most)
+
+
+async def _pictures(request: Request, most: int) -> tuple[list[UploadFile | str], dict[str, Any]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         rest = await _json_object(request)
@@ -174,10 +195,7 @@ def check_pictures(pictures: Sequence[UploadFile | str], most: int) -> None:
 
 
 async def _picture_form(request: Request, most: int) -> tuple[list[UploadFile | str], dict[str, Any]]:
-    try:
-        form = await request.form(max_files=most, max_fields=64 + most, max_part_size=16_384)
-    except HTTPException as error:
-        raise RequestError("invalid_parameter", f"The form cannot be read: {error.detail}", field="image") from error
+    form = await _parts(request, "image", max_files=most, max_fields=64 + most)
     pictures: list[UploadFile | str] = []
     rest: dict[str, Any] = {}
     for key, value in form.multi_items():
@@ -192,11 +210,16 @@ async def _picture_form(request: Request, most: int) -> tuple[list[UploadFile | 
     return pictures, rest
 
 
-async def _form(request: Request) -> dict[str, Any]:
+async def _parts(request: Request, field: str | None, *, max_files: int, max_fields: int) -> FormData:
+    """The parts of a form. Raises RequestError(invalid_parameter, too_large)."""
     try:
-        form = await request.form(max_files=2, max_fields=64, max_part_size=16_384)
+        return await request.form(max_files=max_files, max_fields=max_fields, max_part_size=16_384)
     except HTTPException as error:
-        raise RequestError("invalid_parameter", f"The form cannot be read: {error.detail}") from error
+        raise RequestError("invalid_parameter", f"The form cannot be read: {error.detail}", field=field) from error
+
+
+async def _form(request: Request) -> dict[str, Any]:
+    form = await _parts(request, None, max_files=2, max_fields=64)
     sent: dict[str, Any] = {}
     for key, value in form.multi_items():
         if key in sent:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from telemetry import fields
 
@@ -54,10 +54,13 @@ def read_manifest(path: Path) -> list[Item]:
         given = {key: value for key, value in row.items() if value not in (None, "")}
         if missing := [name for name in ("portrait", "audio") if name not in given]:
             raise BadManifest(f"{path.name}, line {number}: {missing[0]} is missing")
+        for key in ("portrait", "audio"):
+            if not isinstance(given[key], str) or "\0" in given[key]:
+                raise BadManifest(f"{path.name}, line {number}: {key} is no path of a file")
         if strange := [key for key in given if key not in known | reasons | {"portrait", "audio", "name"}]:
             raise BadManifest(f"{path.name}, line {number}: {strange[0]} is neither portrait, audio, name nor a parameter")
         name = str(given.get("name", f"{len(items) + 1:05d}-{Path(str(given['audio'])).stem}"))
-        if name != Path(name).name or name.startswith("."):
+        if name != Path(name).name or name.startswith(".") or "\0" in name:
             raise BadManifest(f"{path.name}, line {number}: name must be a plain file name, not {name!r}")
         parameters = {key: value for key, value in given.items() if key in known}
         items.append(Item(name, path.parent / given["portrait"], path.parent / given["audio"], parameters, row))
@@ -67,22 +70,35 @@ def read_manifest(path: Path) -> list[Item]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            for row in (reader := csv.DictReader(file)):
-                if None in row or None in row.values():
-                    raise BadManifest(f"{path.name}, line {reader.line_num}: it has not as many cells as the header")
-                yield reader.line_num, row
-            return
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    row = None
-                if not isinstance(row, dict):
-                    raise BadManifest(f"{path.name}, line {number}: it is not a JSON object")
-                yield number, row
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _cells(path.name, file) if path.suffix.lower() == ".csv" else _objects(path.name, file)
+    except UnicodeDecodeError:
+        raise BadManifest(f"{path.name}: it is no text in UTF-8") from None
+
+
+def _cells(name: str, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(file)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise BadManifest(f"{name}, line {reader.line_num}: it has not as many cells as the header")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise BadManifest(f"{name}, line {reader.line_num}: {error}") from None
+
+
+def _objects(name: str, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+                json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is legal JSON, but no text
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                raise BadManifest(f"{name}, line {number}: it is not a JSON object")
+            yield number, row
 
 
 def read_lessons(folder: Path) -> list[Item]:

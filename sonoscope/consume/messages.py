@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ KEY_HEADER = "idempotency-key"
 _INPUTS = {"portrait": "portrait", "portrait_image": "portrait", "audio": "audio", "audio_clip": "audio"}
 _TERMS = {"x-priority": "X-Priority", "x-deadline-seconds": "X-Deadline-Seconds", "x-department": "X-Department"}
 """Headers of a message that are handed on as headers of the HTTP request."""
+_HEADER = re.compile(r"[!-~](?:[ -~]*[!-~])?|")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ def read_order(message: Received, max_bytes: int) -> Order:
     An input is an asset id (64 hexadecimal digits) or `{"base64": "…"}`. Raises RequestError that names the field: too_large,
     invalid_parameter. What the parameters may be is for the service to say.
     """
+    for name in (KEY_HEADER, *_TERMS):
+        text = message.header(name)
+        if text is not None and not _HEADER.fullmatch(text):  # no HTTP request could carry it
+            raise RequestError("invalid_parameter", f"The header {name} is not printable ASCII.", field=name)
     if len(message.value) > max_bytes:
         words = f"The message has {len(message.value)} bytes; at most {max_bytes} are read."
         raise RequestError("too_large", words, hint="Upload the files with POST /assets and send their ids.")

@@ -15,7 +15,7 @@ import cv2
 import torch
 
 _FULL = ("can't allocate memory", "CUDA out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-"""Words of a plain RuntimeError that means "no memory": torch's own on the CPU, and libraries of CUDA that take memory themselves."""
+"""Words of a plain RuntimeError that means "no memory": torch's own on the CPU, and those of CUDA's other libraries."""
 
 
 def pick_device(asked: str) -> str:

@@ -1,4 +1,4 @@
-"""Frames off the device: in order, whole, each in a buffer of its own, and the same to the bit as those put together on the host."""
+"""Frames off the device: in order, whole, each in a buffer of its own, the same to the bit as those put together on the host."""
 
 from __future__ import annotations
 

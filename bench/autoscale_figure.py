@@ -1,4 +1,4 @@
-"""The autoscaler's story as a picture: work that waits, replicas and nodes over time. Plain SVG, for no page should need a script."""
+"""The autoscaler's story as a picture: work that waits, replicas and nodes over time. Plain SVG: a page needs no script for it."""
 
 from __future__ import annotations
 

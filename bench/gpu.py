@@ -133,7 +133,8 @@ def ceilings(device: torch.device, tiny: bool) -> Ceilings:
     if gpu:
         host = torch.empty(2**28, dtype=torch.uint8, pin_memory=True)
         off = host.numel() / fastest(lambda: host.copy_(source[: host.numel()], non_blocking=True), device)
-    return Ceilings(copied, *rates, off)
+    half, full = rates
+    return Ceilings(copied, half, full, off)
 
 
 def counted(work: Callable[[], object], most: Ceilings, rate: float) -> tuple[float, float, float]:

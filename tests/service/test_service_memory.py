@@ -41,10 +41,14 @@ def test_what_does_not_fit_is_refused_and_the_same_process_makes_the_next(servic
     for _ in range(2):
         answer = service.generate(min_resolution="1024", seed="1")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "out_of_memory"), answer.text
-        row = service.record(answer.headers["x-request-id"]).request
-        assert (row["error_type"], row["failed_stage"], row["device"]) == ("out_of_memory", "run_inference", "cpu")
-        assert row["lowered_min_resolution"] == 704  # the second attempt, at half the area, did not fit either
-        assert row["peak_memory_mb"] > 150
+        record = service.record(answer.headers["x-request-id"])
+        assert (record.request["error_type"], record.request["failed_stage"]) == ("out_of_memory", "run_inference")
+        assert record.request["lowered_min_resolution"] == 704  # the second attempt, at half the area, did not fit either
+        attempts = [span for span in record.spans if span.name == "run_inference"]
+        assert [span.status for span in attempts] == ["error", "error"]
+        for span in attempts:
+            assert span.attributes["device"] == "cpu"
+            assert span.attributes["peak_memory_mb"] > 150
         fits = service.generate(min_resolution="128", seed="1")
         assert fits.status_code == 200, fits.text
     assert service.replica("run_inference").pid == before

@@ -1,6 +1,6 @@
 """Replicas and nodes follow the work, on one machine with GPUs that are only counted: load up, both up; load gone, down to zero.
 
-    python -m bench.autoscale [--tiny] [--jobs 16] [--seconds 10] [--most 2]
+    python -m bench.autoscale [--tiny] [--jobs 16] [--seconds 10] [--most 2] [--figure FILE.svg]
 
 A Ray cluster of its own with Ray's fake nodes (each a raylet of its own, with one GPU in Ray's books), and the service on it.
 The decisions are those of serve/scaling.py in Serve's controller; the nodes those of Ray's autoscaler. Every process is ended.
@@ -26,6 +26,7 @@ from typing import Any
 import httpx
 import psutil
 
+from bench.autoscale_figure import Line, figure
 from bench.pipeline import clip
 from bench.ratios import keep
 from sonoscope.run import MARK, end_processes, marked_processes, read_run
@@ -103,7 +104,10 @@ class Story:
         self._start = time.time()
         self._told = 0
         self._nodes = 0
-        self.replicas = self.most = 0
+        self.replicas = self.most = self.most_nodes = 0
+        self.work, self.ready, self.asked, self.machines = (
+            Line(name) for name in ("seconds of a replica", "running", "asked for", "GPU nodes")
+        )
 
     def look(self) -> None:
         """Prints what is new."""
@@ -112,11 +116,21 @@ class Story:
             self.replicas = max(one["running"], one["target"])
             self.most = max(self.most, one["running"])
             at = one["at_ns"] / 1e9 - self._start
+            self.work.at(at, one["work_s"] or 0.0)
+            self.ready.at(at, one["running"])
+            self.asked.at(at, one["target"])
             print(f"{at:7.1f} s  {one['jobs']:2d} jobs {one['work_s']:6.1f} s of work: wanted {one['wanted']}, running "
                   f"{one['running']}, asked for {one['target']} ({one['reason']})", flush=True)  # fmt: skip
         if (now := nodes(self._mark)) != self._nodes:
-            print(f"{time.time() - self._start:7.1f} s  GPU nodes: {self._nodes} -> {now}", flush=True)
-            self._nodes = now
+            at = time.time() - self._start
+            print(f"{at:7.1f} s  GPU nodes: {self._nodes} -> {now}", flush=True)
+            self._nodes, self.most_nodes = now, max(now, self.most_nodes)
+            self.machines.at(at, now)
+
+    def figure(self) -> str:
+        """The story as SVG."""
+        panels = (("work that waits and runs", [self.work]), ("replicas", [self.ready, self.asked]), ("nodes", [self.machines]))
+        return figure(panels, time.time() - self._start)
 
     @property
     def over(self) -> bool:
@@ -124,7 +138,7 @@ class Story:
         return self.replicas == 0 and self._nodes == 0
 
 
-def tell(url: str, folder: Path, mark: str, order: dict[str, Any], jobs: int) -> None:
+def tell(url: str, folder: Path, mark: str, order: dict[str, Any], jobs: int) -> Story:
     """Hands the jobs in at once and follows what happens until nothing is left. Raises SystemExit where it does not end."""
     story, started, done_at = Story(folder, mark), time.monotonic(), None
     with httpx.Client(base_url=url, timeout=60) as client:
@@ -140,13 +154,9 @@ def tell(url: str, folder: Path, mark: str, order: dict[str, Any], jobs: int) ->
                 print(f"{done_at:7.1f} s  {states.count('succeeded')} of {len(states)} jobs succeeded", flush=True)
             if done_at is not None and story.over:
                 print(f"{time.monotonic() - started:7.1f} s  no replica, no GPU node")
-                keep(
-                    f"jobs done while replicas go from 0 to {story.most} and back",
-                    states.count("succeeded") / jobs,
-                    "jobs",
-                    at_least=1.0,
-                )
-                return
+                succeeded = states.count("succeeded") / jobs
+                keep(f"jobs done while replicas go from 0 to {story.most} and back", succeeded, "jobs", at_least=1.0)
+                return story
             time.sleep(0.2)
     raise SystemExit("it did not come back to zero within 420 s")
 
@@ -157,6 +167,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--most", type=int, default=2, help="GPU nodes and replicas at most")
+    parser.add_argument("--figure", type=Path, help="an SVG of the run")
     parser.add_argument("--tiny", action="store_true", help="a few jobs, to see that it works")
     asked = parser.parse_args()
     if asked.tiny:
@@ -186,7 +197,11 @@ def main() -> None:
             with httpx.Client(base_url=run.url, timeout=60) as client:
                 ids = [client.post("/assets", files={"file": one.read_bytes()}).json()["asset_id"] for one in (portrait, audio)]
             order = {"portrait_image": ids[0], "audio_clip": ids[1], "min_resolution": 256, "duration": asked.seconds}
-            tell(run.url, folder, mark, order, asked.jobs)
+            story = tell(run.url, folder, mark, order, asked.jobs)
+            keep("replicas at most", story.most / asked.most, "the allowed, all of them wanted", at_least=1.0)
+            keep("GPU nodes at most", story.most_nodes / asked.most, "the allowed", at_least=1.0)
+            if asked.figure:
+                asked.figure.write_text(story.figure())
         finally:
             subprocess.run([sys.executable, "-m", "sonoscope", "down"], env=env, stdout=subprocess.DEVNULL)
             ray.terminate()

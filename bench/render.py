@@ -29,21 +29,27 @@ from bench.ratios import keep
 from deployments.models.facemesh import FaceMesh, Pixels
 from deployments.models.lite_motion import SignalMotion
 from deployments.models.lite_render import CHUNK, Scene, controls, drawn, prepare, render
-from deployments.models.protocol import Speech, frame_count
+from deployments.models.protocol import Portrait, Speech, frame_count
 
 MEDIA = Path(__file__).parents[1] / "sonoscope" / "media"
 FPS = 25.0
 RUNS = 3
 
 
-def scene_of(size: int) -> tuple[Scene, float]:
-    """The astronaut's portrait at `size` px, made ready, and the CPU seconds that it took."""
+def portrait_of(size: int) -> Portrait:
+    """The astronaut's portrait at `size` px with its mesh."""
     picture = np.asarray(Image.open(MEDIA / "portrait_astronaut.png").convert("RGB"))[20:260, 100:340]
     pixels = cv2.resize(picture, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     finder = FaceMesh()
     mesh, _ = finder.fit(pixels, finder.detect(pixels)[0])
+    return Portrait(pixels, mesh, f"astronaut {size}")
+
+
+def scene_of(size: int) -> tuple[Scene, float]:
+    """That portrait made ready, and the CPU seconds that it took."""
+    portrait = portrait_of(size)
     start = cpu_seconds()
-    return prepare(pixels, mesh, torch.device("cpu")), cpu_seconds() - start
+    return prepare(portrait.pixels, portrait.mesh, torch.device("cpu")), cpu_seconds() - start
 
 
 def encode(frames: list[Pixels], threads: int) -> None:

@@ -46,6 +46,7 @@ ALL = (
     Benchmark("journal", "stores.md", ()),
     Benchmark("render", "faces.md", ("1",)),
     Benchmark("motion", "motion_model.md"),
+    Benchmark("gpu", "gpu.md"),
     Benchmark("sync_accuracy", "sync_meter.md", limit_s=600.0),
     Benchmark("read", "query.md"),
     Benchmark("stores", "stores.md"),

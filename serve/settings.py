@@ -112,6 +112,14 @@ class Settings(BaseSettings):
     flow_host: str | None = Field(default=None, description="address on which an encoder takes frames; empty = the node's own")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where Ray sees one")
     torch_threads: int = Field(default=0, ge=0, description="threads of inference on the CPU; 0 = half the cores")
+    inference_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        description="host memory for the requests of a replica of inference; beyond it: out_of_memory; empty = all",
+    )
+    device_memory_share: float | None = Field(
+        default=None, gt=0, le=1, description="share of a GPU's memory for a replica; empty = its num_gpus where that is below 1"
+    )
     encoder: str | None = Field(default=None, description="ffmpeg's video encoder; empty = NVENC where it works, else libx264")
     encoder_timeout_s: float = Field(default=60.0, gt=0, description="an encoder that makes no progress for so long is stopped")
     jobs_database_url: SecretStr | None = Field(
@@ -379,6 +387,12 @@ class Settings(BaseSettings):
     def journal_dir(self) -> Path:
         """Segments of spans and events."""
         return self.data_dir / "journal"
+
+    @property
+    def device_share(self) -> float | None:
+        """Share of a GPU's memory that a replica of inference may take; None: all of it."""
+        booked = self.stages["run_inference"].num_gpus
+        return self.device_memory_share or (booked if 0 < booked < 1 else None)
 
     @property
     def place(self) -> Place:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from deployments.models.facemesh import Pixels
+from deployments.models.lite_copies import Copies, taken_off, to_device
 from deployments.models.lite_face import FIELDS
 from deployments.models.lite_lids import LEVELS
 from deployments.models.lite_scene import Mouth, Patch, Scene, prepare
@@ -62,15 +63,21 @@ def controls(coefficients: npt.NDArray[np.float32], gap: float) -> npt.NDArray[n
 def render(scene: Scene, coefficients: npt.NDArray[np.float32]) -> Iterator[Pixels]:
     """Chunks of at most CHUNK frames (n, h, w, 3) uint8, C-contiguous, each a buffer of its own.
 
-    `coefficients` is (n_frames, len(COEFFICIENTS)). Runs in the caller's thread and with the caller's torch settings.
+    `coefficients` is (n_frames, len(COEFFICIENTS)). Runs in the caller's thread and with the caller's torch settings. A GPU draws
+    the next chunk while one is copied.
     """
-    for start in range(0, len(coefficients), CHUNK):
-        weights = torch.from_numpy(controls(coefficients[start : start + CHUNK], scene.gap))
-        yield _chunk(scene, weights.to(scene.atlas.words.device))
+    device = scene.words.device
+    starts = range(0, len(coefficients), CHUNK)
+    chunks = (torch.from_numpy(controls(coefficients[start : start + CHUNK], scene.gap)) for start in starts)
+    if device.type == "cpu":
+        yield from (on_host(scene, weights) for weights in chunks)
+    else:
+        yield from taken_off((on_device(scene, weights) for weights in chunks), Copies(device))
 
 
 @torch.inference_mode()
-def _chunk(scene: Scene, weights: torch.Tensor) -> Pixels:
+def on_host(scene: Scene, weights: torch.Tensor) -> Pixels:
+    """Frames (n, h, w, 3) of weights as `controls` gives them, put together on the host."""
     frames = np.empty((len(weights), *scene.still.shape), np.uint8)
     top, bottom = scene.bands[0].rows.start, scene.bands[-1].rows.stop
     frames[:, :top], frames[:, bottom:] = scene.still[:top], scene.still[bottom:]
@@ -79,14 +86,25 @@ def _chunk(scene: Scene, weights: torch.Tensor) -> Pixels:
     return frames
 
 
+@torch.inference_mode()
+def on_device(scene: Scene, weights: torch.Tensor) -> torch.Tensor:
+    """The same frames to the bit, put together on the scene's device, where they stay: three bytes a pixel have to be copied."""
+    canvas = scene.words.repeat(len(weights), 1, 1)
+    for (which, rows, columns), words in drawn(scene, weights):
+        frames = which if isinstance(which, slice) else to_device(torch.from_numpy(which), canvas.device)
+        canvas[frames, rows, columns] = words
+    return canvas.view(torch.uint8).view(*canvas.shape, 4)[..., :3].contiguous()
+
+
 Place = tuple[slice | npt.NDArray[np.int64], slice, slice]
 """Frames, rows and columns."""
 
 
 def drawn(scene: Scene, weights: torch.Tensor) -> Iterator[tuple[Place, torch.Tensor]]:
-    """Parts of the frames in the order in which they lie over each other, from weights as `controls` gives them: where they belong,
-    and int32 words (n, rows, columns) of R, G, B and any."""
-    plain = weights[:, :-1].contiguous()
+    """Parts of the frames in the order in which they lie over each other, from weights as `controls` gives them (on the host):
+    where they belong, and int32 words (n, rows, columns) of R, G, B and any. Nothing in it waits for a GPU."""
+    device = scene.words.device
+    plain = to_device(weights[:, :-1].contiguous(), device)
     for band in scene.bands:
         yield (slice(None), band.rows, band.columns), _shaped(band, scene.atlas.look_up(band.sheets[0].positions(plain)))
     for patch in scene.mouth.patches:
@@ -94,8 +112,8 @@ def drawn(scene: Scene, weights: torch.Tensor) -> Iterator[tuple[Place, torch.Te
     level = (weights[:, -1].clamp(0, 1) * LEVELS).round().to(torch.int32)
     blinking = torch.nonzero(level)[:, 0]
     if len(blinking):
-        page, some = level[blinking, None] - 1, plain[blinking]
-        which = blinking.cpu().numpy()
+        page, some = to_device(level[blinking, None] - 1, device), plain[to_device(blinking, device)]
+        which = blinking.numpy()
         for eye in scene.eyes:
             words = eye.shut.look_up(eye.patch.sheets[0].positions(some), page)
             yield (which, eye.patch.rows, eye.patch.columns), _shaped(eye.patch, words)

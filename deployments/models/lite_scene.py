@@ -115,6 +115,8 @@ class Scene:
 
     still: Pixels
     """(h, w, 3) uint8 on the CPU: the portrait, which stays in the rows where nothing moves."""
+    words: torch.Tensor
+    """The same as (h, w) int32 words on the device."""
     gap: float
     """Opening of the portrait's own mouth in units of `open`."""
     atlas: Atlas
@@ -146,6 +148,7 @@ def prepare(pixels: Pixels, mesh: Mesh, device: torch.device) -> Scene:
     lids = find_lids(pixels, mesh, unit, times)
     return Scene(
         still=pixels.copy(),
+        words=_words(_opaque(pixels), device).view(height, width),
         gap=lips.gap / JAW_DROP,
         atlas=replace(_atlas(_opaque(big), (0, 0), device), whole=True),
         bands=tuple(_bands(base, times, device)),

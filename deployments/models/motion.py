@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from deployments.models.lite_render import COEFFICIENTS
-from deployments.models.motion_ddim import draw_motion
+from deployments.models.motion_batch import Together
+from deployments.models.motion_ddim import BATCH, draw_motion
 from deployments.models.motion_features import log_mel, loudness
 from deployments.models.motion_manner import blinks, sway
 from deployments.models.motion_net import CHANNELS, RATE, MotionNet
@@ -39,15 +40,15 @@ class MotionModel(Protocol):
 
 
 class LearnedMotion:
-    """Motion drawn by the trained network. Read-only after its making; any thread may call it.
+    """Motion drawn by the trained network. Any thread may call it; those at work at a time share batches on a GPU.
 
     inference_steps is the number of denoising steps, dynamic_scale the factor on all coefficients but blinks, seed the noise that
     the mouth starts from and the blinks and sway; docs/motion_model.md says what each was measured to change.
     """
 
-    def __init__(self, device: torch.device, weights: Path = WEIGHTS) -> None:
+    def __init__(self, device: torch.device, weights: Path = WEIGHTS, *, compiled: bool = False) -> None:
         self._device = device
-        self._net = load_net(weights, device)
+        self.together = Together(load_net(weights, device), BATCH[device.type], compiled=compiled)
 
     def motion(self, speech: Speech, parameters: Mapping[str, Any], n_frames: int, on_step: StepHook) -> npt.NDArray[np.float32]:
         """See `MotionModel.motion`. The same input, parameters and seed give the same bits on one device."""
@@ -55,7 +56,7 @@ class LearnedMotion:
         frames = int(np.ceil(speech.seconds * RATE)) + 1
         with torch.inference_mode():
             mel = log_mel(speech.samples, self._device)
-            drawn = draw_motion(self._net, mel, frames, steps=int(parameters["inference_steps"]), seed=seed, on_step=on_step)
+            drawn = draw_motion(self.together, mel, frames, steps=int(parameters["inference_steps"]), seed=seed, on_step=on_step)
             heard, mouth = loudness(mel), drawn.double().cpu().numpy()
         times = np.arange(n_frames) / fps
         at = np.arange(frames) / RATE

@@ -30,6 +30,11 @@ def _norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-5)
 
 
+def _within(x: Tensor, inside: Tensor | None) -> Tensor:
+    """`x` with zeros past its end, which is what a convolution sees past the end of a whole input."""
+    return x if inside is None else x * inside
+
+
 class _Block(nn.Module):
     """A residual block: dilated convolution over three frames, gate by step and sound, mix of channels."""
 
@@ -41,8 +46,8 @@ class _Block(nn.Module):
         assert self.across.bias is not None
         nn.init.zeros_(self.across.bias)
 
-    def forward(self, x: Tensor, scale: Tensor | float, shift: Tensor | float) -> Tensor:
-        hidden = self.along(_norm(x)) * (1 + scale) + shift
+    def forward(self, x: Tensor, scale: Tensor | float, shift: Tensor | float, inside: Tensor | None = None) -> Tensor:
+        hidden = self.along(_within(_norm(x), inside)) * (1 + scale) + shift
         return x + self.across(nn.functional.silu(hidden))
 
 
@@ -65,19 +70,25 @@ class MotionNet(nn.Module):
         self.register_buffer("mean", torch.zeros(len(CHANNELS), 1))
         self.register_buffer("spread", torch.ones(len(CHANNELS), 1))
 
-    def listen(self, mel: Tensor) -> Tensor:
-        """What each denoising block hears: (n, 7 WIDTH, frames) at RATE from spectrograms (n, MELS, 2 frames - 1 or 2 frames)."""
+    def listen(self, mel: Tensor, inside: Tensor | None = None) -> Tensor:
+        """What each denoising block hears: (n, 7 WIDTH, frames) at RATE from spectrograms (n, MELS, 2 frames - 1 or 2 frames).
+
+        `inside` (n, 1, frames) is 1 within each member and 0 past its end, where its spectrogram must be 0; None: all are whole.
+        """
         x = self.hear(mel)
         for block in self.listening:
-            x = block(x, 0.0, 0.0)
+            x = block(x, 0.0, 0.0, inside)
         return self.sound(_norm(x))
 
-    def forward(self, noisy: Tensor, heard: Tensor, level: Tensor) -> Tensor:
-        """v (n, CHANNELS, frames) of `noisy` motion of unit spread, with `heard` by `listen`, at noise `level` (n,) from 0 to 1."""
+    def forward(self, noisy: Tensor, heard: Tensor, level: Tensor, inside: Tensor | None = None) -> Tensor:
+        """v (n, CHANNELS, frames) of `noisy` motion of unit spread, with `heard` by `listen`, at noise `level` (n,) from 0 to 1.
+
+        `inside` as in `listen`; past the end `noisy` must be 0.
+        """
         first, *hints = heard.split(WIDTH, 1)
         angles = level[:, None] * (torch.pi / 2) * 2.0 ** (torch.arange(-4, 12, device=level.device) / 2)
         steps = self.time(torch.cat([angles.sin(), angles.cos()], 1).to(noisy.dtype))[:, :, None].chunk(2 * len(DENOISING), 1)
         x = self.enter(noisy) + first
         for i, block in enumerate(self.denoising):
-            x = block(x, steps[2 * i], steps[2 * i + 1] + hints[i])
-        return self.leave(_norm(x))
+            x = block(x, steps[2 * i], steps[2 * i + 1] + hints[i], inside)
+        return self.leave(_within(_norm(x), inside))

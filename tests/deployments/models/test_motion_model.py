@@ -149,15 +149,38 @@ def test_the_mouth_opens_in_time_with_the_sound(learned: LearnedMotion) -> None:
     assert max(match.values()) > 0.6
 
 
-def test_half_precision_draws_the_same_motion(speech: Speech) -> None:
+@pytest.mark.parametrize("steps", [1, 5, 25])
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 0.005), (torch.bfloat16, 0.03)])
+def test_half_precision_draws_the_same_motion(speech: Speech, dtype: torch.dtype, most: float, steps: int) -> None:
     mel = log_mel(speech.samples, CPU)
     drawn = []
-    for dtype in (torch.float32, torch.float16):
+    for kind in (torch.float32, dtype):
         net = MotionNet()
         net.load_state_dict(load_net(WEIGHTS, CPU).state_dict())
         with torch.inference_mode():
-            drawn.append(draw_motion(net.to(dtype), mel, 350, steps=5, seed=0, on_step=lambda k, n: None))
-    assert (drawn[0] - drawn[1]).abs().max() < 0.02
+            drawn.append(draw_motion(net.to(kind), mel, 350, steps=steps, seed=0, on_step=lambda k, n: None))
+    off = (drawn[0] - drawn[1]).abs()
+    print(f"{dtype} {steps} steps: largest {off.max():.4f}, mean {off.mean():.5f}")
+    assert off.max() < most
+
+
+def test_half_precision_has_room_for_loud_and_wild_input(net: MotionNet, speech: Speech) -> None:
+    """Squares overflow half precision above 256; the largest value in front of a norm stays far below, so that none is needed."""
+    largest = [0.0]
+
+    def watch(_module: torch.nn.Module, given: tuple[torch.Tensor, ...], _out: torch.Tensor) -> None:
+        largest[0] = max(largest[0], float(given[0].abs().max()))
+
+    hooks = [block.register_forward_hook(watch) for block in (*net.listening, *net.denoising)]
+    noise = np.random.default_rng(0).standard_normal(7 * SAMPLE_RATE).astype(np.float32)
+    for samples in (speech.samples, np.sign(speech.samples), noise):
+        mel = log_mel(samples.astype(np.float32), CPU)
+        with torch.inference_mode():
+            draw_motion(net, mel, 350, steps=5, seed=0, on_step=lambda k, n: None)
+    for hook in hooks:
+        hook.remove()
+    print(f"largest {largest[0]:.1f}")
+    assert 0 < largest[0] < 64
 
 
 def test_weights_are_a_small_safetensors_file() -> None:

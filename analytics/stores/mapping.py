@@ -17,7 +17,7 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pyarrow as pa
 import yaml
@@ -132,8 +132,8 @@ def _mapped(path: Path, name: str, entry: dict[str, Any]) -> Mapped:
         raise ValueError(f"{where}: kind {kind} is not one of {', '.join(get_args(fields.Kind))}")
     unit, meaning = (known.unit, known.meaning) if known else (theirs["unit"], theirs["meaning"])
     # `derived`: a trace store knows it under their name only, so the filter is decided after the join.
-    column = Column(name, name, dtype, unit, "derived", meaning)
-    return Mapped(column, kind, theirs["span"], theirs["log"])
+    column = Column(name, name, cast("fields.DType", dtype), unit, "derived", meaning)
+    return Mapped(column, cast("fields.Kind", kind), theirs["span"], theirs["log"])
 
 
 def _extract(name: str) -> str:

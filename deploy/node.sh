@@ -3,8 +3,8 @@
 #   deploy/node.sh ray ARGUMENTS...   Ray, in the environment that its workers need
 #   deploy/node.sh forwarder          the forwarder and the compactor of this node's journal, anew whenever they end
 #   deploy/node.sh stop               ends these two
-# ~/sonoscope.env (or $SONOSCOPE_ENV) holds NAME=value lines: SONOSCOPE_SHARED (a folder that every node has), and the addresses
-# and secrets of SONOSCOPE_JOBS_DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT, ELASTICSEARCH_URL and their like.
+# ~/sonoscope.env (or $SONOSCOPE_ENV) holds NAME=value lines: SONOSCOPE_SHARED (a folder that every node has; docs/cluster.md says
+# what stands in its place), and the addresses and secrets of SONOSCOPE_JOBS_DATABASE_URL, OTEL_EXPORTER_OTLP_ENDPOINT, ELASTICSEARCH_URL and their like.
 set -euo pipefail
 home=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 set -a
@@ -12,6 +12,10 @@ SONOSCOPE_DATA_DIR=/var/lib/sonoscope
 RAY_AUTH_MODE=token
 RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares
 OMP_WAIT_POLICY=PASSIVE
+# A node that says nothing any more is given up after 21 s, not after Ray's 65: nothing that ran there is begun elsewhere before.
+RAY_health_check_period_ms=2000
+RAY_health_check_timeout_ms=5000
+RAY_health_check_failure_threshold=3
 env_file=${SONOSCOPE_ENV:-$HOME/sonoscope.env}
 # shellcheck disable=SC1090
 [ ! -f "$env_file" ] || . "$env_file"
@@ -19,11 +23,20 @@ set +a
 pid_file=$SONOSCOPE_DATA_DIR/node.pid
 
 share() { # the journal stays on this node's disk; uploads, results and the keys are the same on all of them
-  [ -n "${SONOSCOPE_SHARED:-}" ] || { echo "SONOSCOPE_SHARED is not set in $env_file: a folder that every node has" >&2; exit 2; }
-  mkdir -p "$SONOSCOPE_SHARED/assets" "$SONOSCOPE_SHARED/videos"
-  "$home/.venv/bin/python" -c 'import sys; from pathlib import Path; from telemetry.redact import Redactor; Redactor.from_file(Path(sys.argv[1]))' \
-    "$SONOSCOPE_SHARED/redact.key"
-  for name in assets videos redact.key; do ln -sfn "$SONOSCOPE_SHARED/$name" "$SONOSCOPE_DATA_DIR/$name"; done
+  local python=$home/.venv/bin/python shared=${SONOSCOPE_SHARED:-} name
+  if [ -z "$shared" ]; then # the store holds uploads and results, the environment the keys
+    [[ ${SONOSCOPE_ARTIFACTS_URL:-} == s3://* && ${SONOSCOPE_REDACT_KEY:-} =~ ^[0-9a-f]{64}$ && -n ${SONOSCOPE_WEBHOOK_SECRET:-} ]] || {
+      echo "SONOSCOPE_SHARED is not set in $env_file: a folder that every node has. It may be left out where there are" \
+        "SONOSCOPE_ARTIFACTS_URL=s3://..., SONOSCOPE_REDACT_KEY (64 hexadecimal digits) and SONOSCOPE_WEBHOOK_SECRET" >&2; exit 2; }
+    "$python" -c 'import os, sys; os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), bytes.fromhex(os.environ["SONOSCOPE_REDACT_KEY"]))' \
+      "$SONOSCOPE_DATA_DIR/redact.key"
+    return
+  fi
+  mkdir -p "$shared/assets" "$shared/videos"
+  "$python" -c 'import sys; from pathlib import Path; from telemetry.redact import Redactor; Redactor.from_file(Path(sys.argv[1]))' "$shared/redact.key"
+  # Made once: a link that points at nothing would be taken for a key that is there.
+  "$python" -c 'import sys; from pathlib import Path; from serve.settings import Settings; Settings(data_dir=Path(sys.argv[1])).webhook_key' "$shared"
+  for name in assets videos redact.key webhook.key; do ln -sfn "$shared/$name" "$SONOSCOPE_DATA_DIR/$name"; done
 }
 
 stop() { # the process group that `forwarder` left, if it is still ours

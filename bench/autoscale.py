@@ -151,6 +151,7 @@ def tell(url: str, folder: Path, mark: str, order: dict[str, Any], jobs: int) ->
             states = [job["state"] for job in client.get("/jobs", params={"limit": 1000}).json()]
             if done_at is None and all(state in ("succeeded", "failed") for state in states):
                 done_at = time.monotonic() - started
+                story.work.at(done_at, 0.0)  # the log has no line for it while nothing else changes
                 print(f"{done_at:7.1f} s  {states.count('succeeded')} of {len(states)} jobs succeeded", flush=True)
             if done_at is not None and story.over:
                 print(f"{time.monotonic() - started:7.1f} s  no replica, no GPU node")

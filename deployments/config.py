@@ -33,8 +33,6 @@ class StageConfig:
     torch_threads: int = 0
     inference_together: int = 1
     """Requests that a replica of inference works on at a time."""
-    inference_memory_mb: int | None = None
-    """Host memory that they may take beyond what the replica takes when it has started; None: no bound of its own."""
     device_memory_share: float | None = None
     """Share of a GPU's memory that a replica may take; None: all that is there."""
     encoder: str | None = None

@@ -33,11 +33,13 @@ def described(device: str) -> str:
     return f"{device} {about.name} {about.total_memory / 1e9:.0f} GB"
 
 
-def limit_memory(device: str, *, share: float | None, host_mb: int | None) -> None:
+def limit_memory(device: str, *, share: float | None, host_mb: int | None = None) -> None:
     """Bounds this process: on a GPU to `share` of its memory; on the host to `host_mb` MiB beyond what is taken now.
 
     Beyond it an allocation fails, which `out_of_memory` tells from other errors. The host's bound counts private writable memory
-    (RLIMIT_DATA: the heap, no files and no shared memory of Ray) and holds for child processes too. Raises ValueError, OSError.
+    (RLIMIT_DATA: the heap, no files and no shared memory of Ray) and holds for child processes too. It is for plain processes: in a
+    replica, which runs Ray's threads as well, the request after a refused one found the process dead (150 MiB, seen once).
+    Raises ValueError, OSError.
     """
     if share is not None and device.startswith("cuda"):
         torch.cuda.set_per_process_memory_fraction(share, torch.device(device))

@@ -82,7 +82,7 @@ class RunInference:
         self._turns = Turns(self._device)
         self._about = described(self._device)
         self._threads = ThreadPoolExecutor(config.inference_together, "inference")
-        limit_memory(self._device, share=config.device_memory_share, host_mb=config.inference_memory_mb)
+        limit_memory(self._device, share=config.device_memory_share)
 
     def _load(self, name: str) -> TalkingHead:
         backend = load_backend(name, self._options.get(name))

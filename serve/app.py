@@ -60,7 +60,6 @@ def stage_config(settings: Settings) -> StageConfig:
         device=settings.device,
         torch_threads=settings.torch_threads,
         inference_together=settings.stages["run_inference"].max_ongoing_requests,
-        inference_memory_mb=settings.inference_memory_mb,
         device_memory_share=settings.device_share,
         encoder=settings.encoder,
         encoder_timeout_s=settings.encoder_timeout_s,

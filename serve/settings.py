@@ -112,11 +112,6 @@ class Settings(BaseSettings):
     flow_host: str | None = Field(default=None, description="address on which an encoder takes frames; empty = the node's own")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto takes a GPU where Ray sees one")
     torch_threads: int = Field(default=0, ge=0, description="threads of inference on the CPU; 0 = half the cores")
-    inference_memory_mb: int | None = Field(
-        default=None,
-        ge=64,
-        description="host memory for the requests of a replica of inference; beyond it: out_of_memory; empty = all",
-    )
     device_memory_share: float | None = Field(
         default=None, gt=0, le=1, description="share of a GPU's memory for a replica; empty = its num_gpus where that is below 1"
     )

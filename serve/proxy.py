@@ -7,6 +7,7 @@ Without it everything works, but Ray's own id stands beside ours on the answer, 
 from __future__ import annotations
 
 import json
+import logging
 import os
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -54,7 +55,13 @@ class RequestIds:
         if theirs is not None:
             headers[CLIENT_ID] = theirs
         answer = _Answer(send, ours, headers.get("traceparent"))
-        await self._app(scope, receive, answer.send)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:  # whatever it is, Ray's proxy could not pass the request on, as in the moment in which a node goes
+            if answer.started:
+                raise
+            logging.getLogger(__name__).exception("Ray's proxy failed at %s", ours)
+            await answer.replace(500)
 
 
 class _Answer:
@@ -65,20 +72,24 @@ class _Answer:
         self._request_id = request_id
         self._parent = parent
         self._replaced = False
+        self.started = False
 
     async def send(self, message: Message) -> None:
+        """As ASGI's `send`."""
         if message["type"] == "http.response.start":
+            self.started = True
             headers = Headers(raw=message["headers"])
             if message["status"] >= 400 and "traceparent" not in headers:
                 self._replaced = True
-                await self._replace(message["status"])
+                await self.replace(message["status"])
                 return
             kept = [(key, value) for key, value in message["headers"] if key.lower() != REQUEST_ID.encode()]
             message["headers"] = [*kept, (REQUEST_ID.encode(), self._request_id.encode())]
         if not self._replaced:
             await self._send(message)
 
-    async def _replace(self, status: int) -> None:
+    async def replace(self, status: int) -> None:
+        """Says in our words what a status of Ray's means."""
         traceparent = new_traceparent(self._parent)
         error = RequestError(_RAYS_OWN.get(status, "internal"), f"The service could not answer (Ray Serve: {status}).")
         body = json.dumps({"error": error.as_dict() | {"trace_id": traceparent.split("-")[1]}}).encode()

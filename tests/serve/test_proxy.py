@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.proxy import RequestIds
@@ -23,8 +23,12 @@ async def stops_half_way(scope: Scope, receive: Receive, send: Send) -> None:
     raise ConnectionError("the node is gone")
 
 
-def asked(app: ASGIApp) -> Any:
-    return TestClient(RequestIds(app)).get("/jobs", headers={"X-Request-ID": "mine"})
+def asked(app: ASGIApp) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(RequestIds(app)), base_url="http://service") as client:
+            return await client.get("/jobs", headers={"X-Request-ID": "mine"})
+
+    return asyncio.run(ask())
 
 
 def test_a_proxy_that_fails_says_that_the_replica_is_lost_and_may_be_asked_again() -> None:

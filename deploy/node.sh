@@ -12,10 +12,6 @@ SONOSCOPE_DATA_DIR=/var/lib/sonoscope
 RAY_AUTH_MODE=token
 RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares
 OMP_WAIT_POLICY=PASSIVE
-# A node that says nothing any more is given up after 21 s, not after Ray's 65: nothing that ran there is begun elsewhere before.
-RAY_health_check_period_ms=2000
-RAY_health_check_timeout_ms=5000
-RAY_health_check_failure_threshold=3
 env_file=${SONOSCOPE_ENV:-$HOME/sonoscope.env}
 # shellcheck disable=SC1090
 [ ! -f "$env_file" ] || . "$env_file"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # One node of a cluster, as cluster.yaml starts it:
 #   deploy/node.sh ray ARGUMENTS...   Ray, in the environment that its workers need
+#   deploy/node.sh serve ARGUMENTS... Serve's commands, with Ray's token
 #   deploy/node.sh forwarder          the forwarder and the compactor of this node's journal, anew whenever they end
 #   deploy/node.sh stop               ends these two
 # ~/sonoscope.env (or $SONOSCOPE_ENV) holds NAME=value lines: SONOSCOPE_SHARED (a folder that every node has; docs/cluster.md says
@@ -48,6 +49,7 @@ keep() { # runs the command for ever; one that cannot start is not tried more of
 
 case "${1:-}" in
   ray) shift; share; exec "$home/.venv/bin/ray" "$@" ;;
+  serve) shift; exec "$home/.venv/bin/serve" "$@" ;;
   forwarder)
     share; stop
     setsid "${BASH_SOURCE[0]}" kept </dev/null >>"$SONOSCOPE_DATA_DIR/node.log" 2>&1 &
@@ -59,5 +61,5 @@ case "${1:-}" in
     [ ${#kinds[@]} -eq 0 ] || keep "$home/.venv/bin/python" -m sonoscope forward &
     keep "$home/.venv/bin/python" -m telemetry.compact "$SONOSCOPE_DATA_DIR" --every 60 ${kinds[@]+"${kinds[@]}"} ;;
   stop) stop ;;
-  *) sed -n '2,5p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,6p' "$0" >&2; exit 2 ;;
 esac

@@ -154,12 +154,26 @@ def test_a_node_without_a_shared_folder_is_refused(tmp_path: Path) -> None:
     assert "SONOSCOPE_SHARED is not set" in done.stderr
 
 
+def test_a_node_needs_no_shared_folder_where_a_store_and_the_keys_are_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    keys = {"SONOSCOPE_REDACT_KEY": "ab" * 32, "SONOSCOPE_WEBHOOK_SECRET": "whsec_AAAA"}
+    assert node(tmp_path, "forwarder", **keys).returncode == 2, "no store"
+    try:
+        assert node(tmp_path, "forwarder", SONOSCOPE_ARTIFACTS_URL="s3://bucket/x", **keys).returncode == 0
+        assert (tmp_path / "data" / "redact.key").read_bytes() == b"\xab" * 32
+        assert (tmp_path / "data" / "redact.key").stat().st_mode & 0o777 == 0o600
+        assert not [path for path in (tmp_path / "data").iterdir() if path.is_symlink()]
+    finally:
+        assert node(tmp_path, "stop").returncode == 0
+
+
 def test_a_node_shares_inputs_results_and_keys_and_keeps_its_helpers_running(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     shared = {"SONOSCOPE_SHARED": str(tmp_path / "shared")}
     assert node(tmp_path, "forwarder", **shared).returncode == 0
     try:
-        assert {path.name for path in (tmp_path / "data").iterdir() if path.is_symlink()} == {"assets", "videos", "redact.key"}
+        links = {path.name for path in (tmp_path / "data").iterdir() if path.is_symlink()}
+        assert links == {"assets", "videos", "redact.key", "webhook.key"}
         key = (tmp_path / "data" / "redact.key").read_bytes()
         pid = (tmp_path / "data" / "node.pid").read_text().strip()
         # Started once more, as `ray up` does: the same key, and the old helpers are gone.

@@ -60,6 +60,9 @@ def install_errors(app: FastAPI) -> None:
 
     async def framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if error.status_code == 400:  # a body that the framework could not read
+            trouble = RequestError("invalid_parameter", f"{error.detail}.")
+            return error_response(trouble, request.state.traceparent.split("-")[1])
         body: dict[str, Any] = {"type": "not_found" if error.status_code == 404 else "invalid_parameter", "field": None}
         body |= {
             "message": str(error.detail),

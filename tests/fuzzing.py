@@ -1,4 +1,4 @@
-"""What the fuzz tests of the readers share: how many cases, bytes and texts that were right once, and a look at what is left behind.
+"""What the fuzz tests of the readers share: how many cases, bytes that were right once, and a look at what is left behind.
 
 A short form by default, the same cases each time; SONOSCOPE_FUZZ_CASES=10000 is the long one, with other cases each time.
 """
@@ -24,9 +24,9 @@ MEMORY_MB = 150
 MB = 2**20
 
 PIECES = (
-    b"", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-1", b"null", b"[]",
-    b"{}", b'""', b"[" * 3000, b'{"a":' * 3000, b"\r\n\r\n", b"\r\n", b"\n", b'"', b"'", b":", b",", b"&a ", b"*a", b"!!int x", b"? ",
-    b"--", b"%", b"\xe2\x80\x8b", b"true", b"2001-99-99", b"A" * 70_000,
+    b"", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-1", b"null",
+    b"[]", b"{}", b'""', b"[" * 3000, b'{"a":' * 3000, b"\r\n\r\n", b"\r\n", b"\n", b'"', b"'", b":", b",", b"&a ", b"*a",
+    b"!!int x", b"? ", b"--", b"%", b"\xe2\x80\x8b", b"true", b"2001-99-99", b"A" * 70_000,
 )  # fmt: skip
 """What readers stumble over: ends, halves of characters, numbers that are none or too large, depth, quotes, lengths."""
 

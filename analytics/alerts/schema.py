@@ -33,7 +33,7 @@ def _seconds(given: Any) -> Any:
     return float(found[1]) * _UNITS[found[2]] if found else given
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -126,7 +126,9 @@ class Alert(_Part):
     window: Seconds = 3600.0
     condition: Condition
     group_by: tuple[str, ...] = ()
-    clear: float | None = Field(default=None, description="value at or below which it resolves; empty = the condition's own limit")
+    clear: float | None = Field(
+        default=None, allow_inf_nan=False, description="value at or below which it resolves; empty = the condition's own limit"
+    )
     hold: Seconds = Field(default=0.0, description="how long the condition must hold before a message goes out")
     resolve_after: Seconds = Field(default=0.0, description="how long it must be clear before it resolves")
     repeat_every: Seconds | None = Field(default=None, description="a reminder while it fires; empty = none")
@@ -198,7 +200,7 @@ def _place(raw: Any, loc: tuple[int | str, ...]) -> str:
     """Such as `alerts.slow.window: `: an alert by its id, not by its number."""
     words = [str(part) for part in loc]
     if len(loc) > 1 and loc[0] == "alerts" and isinstance(loc[1], int):
-        entry = raw["alerts"][loc[1]]
+        entry = list(raw["alerts"])[loc[1]]  # a list, or a set by its tag
         words[1] = str(entry.get("id", loc[1])) if isinstance(entry, dict) else words[1]
     return ".".join(words) + ": " if words else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +22,9 @@ from analytics.filters.syntax import And, Compare, Filter, Literal_, Nil, Node, 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FLIPPED: dict[str, Operator] = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "=": "=", "!=": "!="}
 _ORDERED = {"int", "float", "time", "str", "any"}
+MAX_CHARACTERS = 20_000
+MAX_DEPTH = 100
+"""Of brackets and negations: what is asked of a filter goes down it, and DuckDB's own limit is 1000."""
 _PREFIXES = ("span.", "resource.", "event.", "trace.", ".")
 
 
@@ -40,8 +44,11 @@ def parse(text: str, columns: Mapping[str, Column] | None = None) -> Filter:
     Raises FilterError with the position: not an expression, an unknown name (with the nearest ones), a literal of the wrong type.
     """
     flat = " ".join(text.splitlines())
+    if len(flat) > MAX_CHARACTERS:
+        raise FilterError(f"the expression is longer than {MAX_CHARACTERS} characters", flat[:60], 0)
     try:
         tree = _parser().parse(flat)
+        _check_depth(tree, flat)
         return Filter(flat, _Builder(flat, vocabulary() if columns is None else columns).transform(tree))
     except VisitError as error:
         if isinstance(error.orig_exc, FilterError):
@@ -51,6 +58,15 @@ def parse(text: str, columns: Mapping[str, Column] | None = None) -> Filter:
         at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         position = len(flat) if at_end or error.pos_in_stream is None else error.pos_in_stream
         raise FilterError(_unexpected(error, flat), flat, position) from None
+
+
+def _check_depth(tree: Tree[Token], text: str) -> None:
+    """Raises FilterError."""
+    level, depth = [tree], 0
+    while level := [part for one in level for part in one.children if isinstance(part, Tree)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise FilterError(f"the expression is nested more than {MAX_DEPTH} deep", text, 0)
 
 
 @lru_cache(maxsize=1)
@@ -187,19 +203,28 @@ def _value(column: Column, literal: _Literal) -> Literal_:
 def _number(column: Column, text: str, kind: str) -> Literal_:
     if column.name == "duration":
         raise ValueError("wants a unit, such as 1.5s")
+    if column.dtype == "float" or (column.dtype == "any" and kind == "float"):
+        return _finite(float(text))
     if column.dtype == "any":
-        return int(text) if kind == "int" else float(text)
-    if column.dtype == "float":
-        return float(text)
+        return _whole(int(text))
     if column.dtype in ("int", "time"):
         number = float(text)
         if kind == "float" and not number.is_integer():
             raise ValueError("is a whole number")
-        whole = int(text) if kind == "int" else int(number)
-        if not -(2**63) <= whole < 2**63:
-            raise ValueError("has 64 bits")
-        return whole
+        return _whole(int(text) if kind == "int" else int(number))
     raise ValueError(f"is {column.dtype}")
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError("is a number below 1e308")
+    return number
+
+
+def _whole(number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("has 64 bits")
+    return number
 
 
 def _duration(column: Column, text: str) -> Literal_:
@@ -208,7 +233,7 @@ def _duration(column: Column, text: str) -> Literal_:
     if column.unit not in ("s", "ms") or column.dtype != "float":
         raise ValueError("is not a time")
     # One division of whole powers of ten: 200ms is exactly 200.0 where the column is in ms.
-    return float(number) * _SECONDS[unit] if column.unit == "s" else float(number) * round(_SECONDS[unit] * 1e9) / 1e6
+    return _finite(float(number) * _SECONDS[unit] if column.unit == "s" else float(number) * round(_SECONDS[unit] * 1e9) / 1e6)
 
 
 def _unquoted(text: str) -> str:
@@ -219,6 +244,10 @@ def _unquoted(text: str) -> str:
 
 
 def _text(column: Column, text: str) -> Literal_:
+    try:
+        text.encode()  # "\ud800" is half a character: no store could be asked for it
+    except UnicodeEncodeError:
+        raise ValueError("wants whole characters") from None
     if column.dtype in ("str", "list", "any"):
         return text
     if column.dtype == "time":
@@ -227,5 +256,5 @@ def _text(column: Column, text: str) -> Literal_:
         except ValueError:
             raise ValueError('is a time, such as "2026-11-22T18:00:00Z"') from None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+        return _whole(int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000)
     raise ValueError(f"is {column.dtype}")

@@ -44,7 +44,7 @@ class _Base(BaseModel):
 
 
 class _Above(_Base):
-    above: float = Field(description="fires beyond this")
+    above: float = Field(allow_inf_nan=False, description="fires beyond this")
 
     def fires(self, value: float) -> bool:
         """Beyond the limit."""

@@ -126,7 +126,9 @@ class Alert(_Part):
     window: Seconds = 3600.0
     condition: Condition
     group_by: tuple[str, ...] = ()
-    clear: float | None = Field(default=None, description="value at or below which it resolves; empty = the condition's own limit")
+    clear: float | None = Field(
+        default=None, allow_inf_nan=False, description="value at or below which it resolves; empty = the condition's own limit"
+    )
     hold: Seconds = Field(default=0.0, description="how long the condition must hold before a message goes out")
     resolve_after: Seconds = Field(default=0.0, description="how long it must be clear before it resolves")
     repeat_every: Seconds | None = Field(default=None, description="a reminder while it fires; empty = none")

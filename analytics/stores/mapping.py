@@ -125,7 +125,8 @@ def _mapped(path: Path, name: str, entry: dict[str, Any]) -> Mapped:
         raise ValueError(f"{where}: say from which `span` attribute or `log` field it comes")
     known = fields.BY_NAME.get(name)
     theirs = {key: _text(where, entry, key) for key in _KEYS}
-    dtype, kind = (known.dtype, known.kind) if known else (theirs["type"] or "str", theirs["kind"] or "identity")
+    dtype: Any = known.dtype if known else theirs["type"] or "str"
+    kind: Any = known.kind if known else theirs["kind"] or "identity"
     if dtype not in _TYPES:
         raise ValueError(f"{where}: type {dtype} is not one of {', '.join(_TYPES)}")
     if kind not in get_args(fields.Kind):

@@ -83,6 +83,7 @@ def _places(tree: Any, above: tuple[Any, ...] = ()) -> Any:
 def read(path: Path, data: bytes, reader: Callable[[Path], Any], refusal: type[ValueError]) -> Any:
     """What the reader says, None where it refused in its own words."""
     path.write_bytes(data)
+    told: ValueError | None = None
     try:
         return reader(path)
     except refusal as error:

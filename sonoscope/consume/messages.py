@@ -92,6 +92,9 @@ def read_order(message: Received, max_bytes: int) -> Order:
         sent |= inside
     elif inside is not None:
         raise RequestError("invalid_parameter", "prompt is no JSON object.", field="prompt")
+    for name in ("self", "headers"):  # names of ours, never a parameter's
+        if name in sent:
+            raise RequestError("invalid_parameter", f"{name} is not a parameter.", field=name)
     inputs: dict[str, str | bytes] = {}
     for name in [name for name in sent if name in _INPUTS]:
         if _INPUTS[name] in inputs:
@@ -108,7 +111,7 @@ def _json(value: bytes) -> dict[str, Any]:
     hint = "docs/kafka.md shows a request."
     try:
         sent = json.loads(value)
-        json.dumps(sent, ensure_ascii=False).encode()  # half a surrogate pair is legal JSON, but no text
+        json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()  # NaN, and half a surrogate pair, which is no text
     except (ValueError, RecursionError):
         raise RequestError("invalid_parameter", "The message is not JSON in UTF-8.", hint=hint) from None
     if not isinstance(sent, dict):

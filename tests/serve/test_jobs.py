@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serve import jobs
+from serve import jobs, tables
 from serve.jobs import JobTable, KeyTaken
 from serve.tables import JOBS
 from serve.webhooks import WebhookTable
 from telemetry.names import search_keys
+from tests.servers.postgres import Postgres
 
 Job = Callable[..., dict]
 LEASE_S = 30.0
@@ -176,3 +177,24 @@ def test_an_upload_is_found_by_letters_pinyin_and_one_letter_off(tmp_path: Path)
         table.add_asset(str(number) * 64, "", name, 1, search_keys(name))
     for query in ("bailing", "bai ling", "bailin"):
         assert {row["name"] for row in table.find_assets(query)} == {"bailing.png", "bai-ling.jpg", "百灵.png"}, query
+
+
+@pytest.mark.server
+def test_a_machine_that_vanished_in_a_transaction_holds_no_job(
+    postgres: Postgres, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection never ends: the server has to let go of what it had locked."""
+    monkeypatch.setitem(tables.GONE, "idle_in_transaction_session_timeout", "1s")
+    vanished, next_one = JobTable(postgres.url), JobTable(postgres.url)
+    row = held(vanished, job(), lease_s=0.0)
+    said_nothing_more = vanished.engine.raw_connection()
+    said_nothing_more.cursor().execute("UPDATE jobs SET step = 1 WHERE job_id = %s", (row["job_id"],))
+    done: list[bool] = []
+    runner = threading.Thread(target=lambda: done.append(next_one.requeue(row, not_before=0.0, values=row["values"])), daemon=True)
+    runner.start()
+    runner.join(60)
+    assert done == [True]
+    said_nothing_more.detach()
+    said_nothing_more.close()
+    for one in (vanished, next_one):
+        one.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sonoscope import calls
 from sonoscope.batch.items import BadManifest, read_manifest
+from sonoscope.client import Client
 from sonoscope.consume.messages import KEY_HEADER, Received, read_order
 from telemetry.errors import ERROR_TYPES, RequestError
 from tests.fuzzing import cases, nothing_left_behind, sent_bytes
@@ -79,6 +82,8 @@ HEADERS = st.lists(
 @example(MESSAGES[0], [("x-department", "电影".encode())])
 @example(MESSAGES[0], [("x-priority", b"\x01")])
 @example(MESSAGES[0], [(KEY_HEADER, b" ")])
+@example(b'{"portrait": "a", "audio": "b", "headers": {}, "self": 1}', [])
+@example(b'{"portrait": "a", "audio": "b", "fps": NaN}', [])
 def test_a_message_of_the_queue(value: bytes, headers: list[tuple[str, bytes | None]]) -> None:
     message = Received("t", 0, 1, 2, None, value, headers)
     told: RequestError | None = None
@@ -90,6 +95,9 @@ def test_a_message_of_the_queue(value: bytes, headers: list[tuple[str, bytes | N
         assert told is not None
         assert ERROR_TYPES[told.type].http_status < 500
         return
+    job = calls.order("a", "b", order.parameters, {})
+    assert job is not None
+    inspect.signature(Client.order).bind(None, "a", "b", headers={}, **order.parameters)
     sent = {**order.terms, "Idempotency-Key": message.idempotency_key, "traceparent": message.traceparent}
     built = httpx.Request("POST", "http://service/generate", headers=sent)
     for name, text in built.headers.raw:

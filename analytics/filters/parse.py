@@ -22,7 +22,7 @@ from analytics.filters.syntax import And, Compare, Filter, Literal_, Nil, Node, 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FLIPPED: dict[str, Operator] = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "=": "=", "!=": "!="}
 _ORDERED = {"int", "float", "time", "str", "any"}
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 40_000
 MAX_DEPTH = 100
 """Of brackets and negations: what is asked of a filter goes down it, and DuckDB's own limit is 1000."""
 _PREFIXES = ("span.", "resource.", "event.", "trace.", ".")

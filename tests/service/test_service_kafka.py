@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from telemetry.segments import read_lines
+from analytics.stores.local import LocalStore, Span
 from tests.servers.process import wait_for
 from tests.service.conftest import PORTRAIT, SPEECH
 
@@ -20,10 +20,9 @@ pytestmark = [pytest.mark.service, pytest.mark.server, pytest.mark.chaos]
 QUICK = {"inference_steps": 2, "min_resolution": 128}
 
 
-def spans(folder: Path, trace_id: str) -> dict[str, dict[str, Any]]:
-    """The spans of a trace by id."""
-    lines = [json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for line in read_lines(folder / "journal", "spans")]
-    return {span["spanId"]: span for span in lines if span["traceId"] == trace_id}
+def spans(folder: Path, trace_id: str) -> dict[str, Span]:
+    """The spans of a trace by id, from the journal or from Parquet."""
+    return {span.span_id: span for span in LocalStore(folder / "journal").spans(trace_id)}
 
 
 def jobs(service: Any, traces: set[str]) -> list[str]:
@@ -60,11 +59,11 @@ def test_one_trace_from_the_producer_to_the_result_through_two_kills(service: An
             _, trace_id, span_id, _ = traceparent.split("-")
             assert told["data"]["trace_id"] == trace_id
             found = spans(service.data_dir, trace_id)
-            (consumed,) = [one for one in found.values() if one["name"].startswith("process ")]
-            (record,) = [one for one in found.values() if one["name"] == "sonic_generation"]
+            (consumed,) = [one for one in found.values() if one.name.startswith("process ")]
+            (record,) = [one for one in found.values() if one.name == "sonic_generation"]
             produced = found[(header(results[key], "traceparent") or "").split("-")[2]]
-            assert consumed["parentSpanId"] == span_id
-            assert record["parentSpanId"] == produced["parentSpanId"] == consumed["spanId"]
+            assert consumed.parent_id == span_id
+            assert record.parent_id == produced.parent_id == consumed.span_id
         reasons = {bytes(one.key()).decode(): header(one, "sonoscope-error-field") for one in queue.dead()}
         assert reasons == {"broken": None, "refused": "inference_steps"}
     finally:

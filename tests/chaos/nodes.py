@@ -20,7 +20,7 @@ FAULTS = ("worker", "encoder", "proxy", "head_proxy")
 
 def strike(cluster: Cluster, fault: str, *, before_s: float, after_s: float, most_s: float, settle_s: float) -> Count:
     """One fault under load, and the count of what came out."""
-    load = Load(cluster, fault, seconds=4.0 if fault == "encoder" else 0.6)  # long enough to be struck while it is encoded
+    load = Load(cluster, fault, seconds=2.0 if fault == "encoder" else 0.6)  # long enough to be struck while it is encoded
     try:
         time.sleep(before_s)
         encodes = cluster.having("encode_video", among=cluster.workers)

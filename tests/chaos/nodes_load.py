@@ -17,6 +17,7 @@ from telemetry.errors import ERROR_TYPES
 from telemetry.ids import uuid7
 from tests.chaos.nodes_cluster import Cluster
 from tests.chaos.nodes_machine import Machine
+from tests.servers.process import wait_for
 from tests.service.conftest import PORTRAIT, Service
 
 # A peer that lost its power says nothing: a client that waits for minutes wants to hear of it.
@@ -70,6 +71,7 @@ class Load:
         self._handed: dict[str, str] = {}
         inputs = {"portrait_image": PORTRAIT.read_bytes(), "audio_clip": Service.long_speech(seconds)}
         with httpx.Client(base_url=cluster.url(cluster.head), timeout=60) as client:
+            wait_for(lambda: cluster.ready(), 90.0, lambda: "the proxies of before are not back")
             self._prompt = {key: client.post("/assets", files={"file": body}).json()["asset_id"] for key, body in inputs.items()}
         self._before = {row["job_id"] for row in cluster.table.list(limit=100_000)}
         self._clients = [threading.Thread(target=self._wait_on, args=(one,)) for one in cluster.machines]
@@ -121,10 +123,22 @@ class Load:
         if row["state"] != "succeeded":
             count.not_whole.append(f"{row['request_id']}: {row['state']} {row['error']} attempt {row['attempt']}")
             return
-        answer = client.get(f"{self._cluster.url(machine)}/videos/{row['request_id']}.mp4")
+        answer = self._fetched(client, row, machine)
         frames = frames_of(answer.content) if answer.status_code == 200 else -answer.status_code
         if frames != row["result"]["video_frames"]:
             count.not_whole.append(f"{row['request_id']}: {frames} frames of {row['result']['video_frames']}")
+
+    def _fetched(self, client: httpx.Client, row: Any, machine: Machine) -> httpx.Response:
+        """The answer of a machine's proxy, or of the next one's while it is not back. Raises httpx.TransportError after 60 s."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                return client.get(f"{self._cluster.url(machine)}/videos/{row['request_id']}.mp4")
+            except httpx.TransportError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
+                machine = self._cluster.machines[(self._cluster.machines.index(machine) + 1) % len(self._cluster.machines)]
 
     def _client(self, machine: Machine) -> httpx.Client:
         # Loopback's own routes and proxies have nothing to say here.
@@ -156,7 +170,7 @@ class Load:
                     if self._ask(client, self.count.handed, headers, time.monotonic()) == "accepted" or self._stop.is_set():
                         break
                 self._stop.wait(0.5)
-            self._stop.wait(1.0)
+            self._stop.wait(2.0)
 
     def _ask(self, client: httpx.Client, counter: Counter[str], headers: dict[str, str], started: float) -> str:
         try:

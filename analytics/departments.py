@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import duckdb
 
-from analytics.filters.sql import quoted
+from analytics.filters.sql import literal, quoted
 
 _KEY = "coalesce(request_id, trace_id)"
-
-
-def literal(text: str) -> str:
-    """A text as SQL, for views, which take no parameters."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def keep_department(connection: duckdb.DuckDBPyConnection, department: str) -> None:

@@ -63,9 +63,5 @@ def load(store: Lookup, id: str, *, department: str | None = None) -> Record | N
     if department is not None:
         if {event["department"] for event in events if event.get("department")} != {department}:
             return None
-        spans = [span for span in spans if _request_of(span) in (None, request_id)]
+        spans = [span for span in spans if span.attributes.get("request_id") in (None, request_id)]
     return Record(row, spans, events)
-
-
-def _request_of(span: Span) -> str | None:
-    return span.attributes.get("request_id")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from analytics.columns import DERIVED, DETAILS, vocabulary
 from analytics.departments import condition, keep_department
 from analytics.filters import Filter
-from analytics.filters.sql import quoted, to_sql
+from analytics.filters.sql import literal, quoted, to_sql
 from analytics.join import DEADLINE_S, in_range, prepare
 from analytics.stores.base import Answer, LogStore, Range, TraceStore
 from analytics.stores.duck import arrow
@@ -226,8 +226,7 @@ def from_file(path: Path, range: Range | None = None, *, department: str | None 
         if path.suffix == ".csv":
             connection.execute("CREATE TEMP TABLE every_given AS SELECT * FROM read_csv(?, header = true)", [str(path)])
         else:  # read column by column, as they are asked for
-            escaped = str(path).replace("'", "''")
-            connection.execute(f"CREATE TEMP VIEW every_given AS SELECT * FROM read_parquet('{escaped}')")
+            connection.execute(f"CREATE TEMP VIEW every_given AS SELECT * FROM read_parquet({literal(str(path))})")
         named = "department" in connection.sql("SELECT * FROM every_given LIMIT 0").columns
         own = condition(department) if named or department is None else "false"
         connection.execute(f"CREATE TEMP VIEW given AS SELECT * FROM every_given WHERE {own}")

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import cv2
 import torch
@@ -33,24 +32,14 @@ def described(device: str) -> str:
     return f"{device} {about.name} {about.total_memory / 1e9:.0f} GB"
 
 
-def limit_memory(device: str, *, share: float | None, host_mb: int | None = None) -> None:
-    """Bounds this process: on a GPU to `share` of its memory; on the host to `host_mb` MiB beyond what is taken now.
+def limit_memory(device: str, *, share: float | None) -> None:
+    """Bounds this process to `share` of a GPU's memory; beyond it an allocation fails, which `out_of_memory` recognises.
 
-    Beyond it an allocation fails, which `out_of_memory` tells from other errors. The host's bound counts private writable memory
-    (RLIMIT_DATA: the heap, no files and no shared memory of Ray) and holds for child processes too. It is for plain processes: in a
-    replica, which runs Ray's threads as well, the request after a refused one found the process dead (150 MiB, seen once).
-    Raises ValueError, OSError.
+    There is no such bound of the host's memory: in a replica, which runs Ray's threads as well, the request after a refused one
+    found the process dead (RLIMIT_DATA, 150 MiB, seen once). Raises ValueError.
     """
     if share is not None and device.startswith("cuda"):
         torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
-    if host_mb is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (_data_bytes() + host_mb * 2**20, hard))
-
-
-def _data_bytes() -> int:
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:"))
 
 
 def out_of_memory(error: BaseException | None) -> bool:

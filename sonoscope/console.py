@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from serve.settings import Settings
+from serve.settings import Settings, make_secret
 from telemetry.redact import Redactor
 
 _TOLD = (
@@ -83,5 +82,4 @@ def write_login(settings: Settings) -> None:
     lines = ["[auth]", *(f"{name} = {json.dumps(value)}" for name, value in values.items()), 'expose_tokens = ["access"]']
     path = _login_file(settings)
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+    make_secret(path, "\n".join(lines) + "\n")

@@ -51,6 +51,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """A text as SQL writes it: for views, which take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _joined(parts: tuple[Node, ...], word: str, empty: str) -> Sql:
     inner = [to_sql(part) for part in parts]
     text = "(" + word.join(part.text for part in inner) + ")" if inner else empty

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from analytics.filters.sql import quoted
+from analytics.filters.sql import literal, quoted
 from analytics.questions.cause_words import cause_phrase, symptom_words
 from analytics.questions.difference import described, words
 from analytics.questions.result import Finding
@@ -56,7 +56,7 @@ class Place:
 def _literal(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else f"{value:.17g}"
+    return literal(value) if isinstance(value, str) else f"{value:.17g}"
 
 
 def place_of(part: Part) -> Place:

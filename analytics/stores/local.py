@@ -11,7 +11,7 @@ import duckdb
 
 from analytics.columns import vocabulary
 from analytics.filters import Filter
-from analytics.filters.sql import quoted
+from analytics.filters.sql import literal, quoted
 from analytics.stores import lookup
 from analytics.stores.base import Answer, Range
 from analytics.stores.duck import arrow
@@ -74,7 +74,7 @@ def _union(kind: Kind, paths: list[str]) -> str:
     live = f"SELECT * FROM live_{kind}"
     if not paths:
         return live
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    listed = ", ".join(map(literal, paths))
     # By name, and the live table always has today's columns: files of an older schema have fewer.
     return f"{live} UNION ALL BY NAME SELECT * FROM read_parquet([{listed}], union_by_name = true)"
 

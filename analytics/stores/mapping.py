@@ -23,7 +23,7 @@ import pyarrow as pa
 import yaml
 
 from analytics.columns import Column
-from analytics.filters.sql import quoted
+from analytics.filters.sql import literal, quoted
 from telemetry import fields
 from telemetry.segments import Kind
 from telemetry.yaml_text import read_yaml
@@ -72,9 +72,9 @@ class Mapping:
             elif theirs:
                 replaced.append(f"coalesce({name}, {value}) AS {name}")
         if kind == "spans" and self.span:
-            replaced.append(f"is_record OR name = {_literal(self.span)} AS is_record")
+            replaced.append(f"is_record OR name = {literal(self.span)} AS is_record")
         if kind == "events" and self.event:
-            ended = " AND ".join(f"{_extract(name)} = {_literal(value)}" for name, value in self.event.items())
+            ended = " AND ".join(f"{_extract(name)} = {literal(value)}" for name, value in self.event.items())
             replaced.append(f"CASE WHEN {ended} THEN 'business_output' ELSE event_type END AS event_type")
         star = f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
         return f"SELECT {', '.join([star, *added])} FROM {source}"
@@ -139,8 +139,4 @@ def _mapped(path: Path, name: str, entry: dict[str, Any]) -> Mapped:
 
 def _extract(name: str) -> str:
     path = '$."' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"json_extract_string(extra, {_literal(path)})"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"json_extract_string(extra, {literal(path)})"

@@ -94,10 +94,10 @@ def test_a_replica_that_shares_a_gpu_may_take_its_share(num_gpus: float, asked: 
 
 
 LIMITED = """
-import sys
+import resource, sys
 import cv2, numpy as np, torch
 from PIL import Image
-from deployments.device import limit_memory, recover
+from deployments.device import recover
 from deployments.models.facemesh import FaceMesh
 from deployments.models.lite import Lite
 from deployments.models.protocol import Portrait, Speech
@@ -116,7 +116,9 @@ parameters = {"inference_steps": 2, "dynamic_scale": 1.0, "fps": 25.0, "seed": 0
 def frames(which):
     return sum(len(chunk) for chunk in lite.generate(which, speech, parameters, lambda k, n: None))
 print(frames(small))
-limit_memory("cpu", share=None, host_mb=int(sys.argv[2]))
+taken = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData:"))
+_, hard = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (taken + int(sys.argv[2]) * 2**20, hard))
 for _ in range(3):
     try:
         print(frames(large))
@@ -142,7 +144,7 @@ def test_a_bounded_replica_refuses_what_is_too_large_and_goes_on_with_what_fits(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 def test_a_gpu_that_is_full_is_one_error_and_the_next_request_finds_memory() -> None:
-    device.limit_memory("cuda:0", share=0.05, host_mb=None)
+    device.limit_memory("cuda:0", share=0.05)
     try:
         error = raised(
             lambda: torch.empty(torch.cuda.get_device_properties(0).total_memory // 10, dtype=torch.uint8, device="cuda:0")
@@ -152,4 +154,4 @@ def test_a_gpu_that_is_full_is_one_error_and_the_next_request_finds_memory() -> 
         assert torch.ones(1000, device="cuda:0").sum() == 1000
         assert memory("cuda:0")["device_memory_mb"] > 0
     finally:
-        device.limit_memory("cuda:0", share=1.0, host_mb=None)
+        device.limit_memory("cuda:0", share=1.0)

@@ -2,7 +2,7 @@
 
 Serve's streams have none of their own: a producer that is faster than its consumer fills the object store. Here the consumer opens
 a port, and the producer, which connects to it, may be `AHEAD` chunks ahead of the consumer's acknowledgements: one byte each. When
-either side dies the connection ends, and the other side knows at once.
+either side dies the connection ends, and the other side knows at once; within half a minute where a whole machine went.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from time import perf_counter
 
 AHEAD = 4
 """Chunks in flight: with about 25 frames of 512 x 512 that is 79 MB, and enough that neither side waits for the other's hiccups."""
+
+KEEPALIVE_S = (10, 5)
+"""Seconds without a word until a peer is asked whether it is there, and between questions; after `UNANSWERED` it is given up."""
+UNANSWERED = 3
 
 _CREDIT = b"\x01"
 
@@ -34,6 +39,18 @@ class CreditAddress:
     token: str
 
 
+def keep_alive(writer: asyncio.StreamWriter) -> None:
+    """Has the system ask the peer now and then: a machine that lost its power or its link ends no connection (tcp(7))."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    idle_s, between_s = KEEPALIVE_S
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, between_s)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, UNANSWERED)
+    # The same for what was sent and not acknowledged, which is not asked about but sent again for a quarter of an hour.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, (idle_s + UNANSWERED * between_s) * 1000)
+
+
 class CreditListener:
     """The consumer's end: `grant()` after each chunk that it has taken in."""
 
@@ -49,6 +66,7 @@ class CreditListener:
         connected: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            keep_alive(writer)
             shown = await reader.read(len(token))
             if hmac.compare_digest(shown, token.encode()) and not connected.done():
                 connected.set_result(writer)
@@ -84,6 +102,7 @@ class CreditGate:
     async def connect(cls, address: CreditAddress, on_gone: Callable[[], None]) -> CreditGate:
         """Connects to the consumer; `on_gone()` is called when it goes away before `close()`."""
         reader, writer = await asyncio.open_connection(address.host, address.port)
+        keep_alive(writer)
         writer.write(address.token.encode())
         gate = cls(writer)
         gate._watcher = asyncio.create_task(gate._watch(reader, on_gone))
@@ -93,8 +112,8 @@ class CreditGate:
         try:
             while credits := await reader.read(AHEAD):
                 self._credits.release(len(credits))
-        except ConnectionError:
-            pass  # a reset says the same as an end of file: the consumer is gone
+        except OSError:
+            pass  # a reset, or no answer for too long, says the same as an end of file: the consumer is gone
         if not self._closed.is_set():
             self._stop()
             on_gone()

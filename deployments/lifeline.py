@@ -13,7 +13,7 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator
 
-from deployments.flow import CreditAddress
+from deployments.flow import CreditAddress, keep_alive
 from telemetry.errors import RequestError
 
 
@@ -30,6 +30,7 @@ class Lifeline:
         token = secrets.token_hex(16)
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            keep_alive(writer)
             shown = await reader.read(len(token))
             if hmac.compare_digest(shown, token.encode()):
                 await reader.read()  # until the stage lets go
@@ -58,10 +59,11 @@ async def while_alive(address: CreditAddress | None) -> AsyncIterator[None]:
         reader, writer = await asyncio.open_connection(address.host, address.port)
     except OSError as error:
         raise RequestError("replica_lost", "The process that asked for the work died.") from error
+    keep_alive(writer)
     writer.write(address.token.encode())
 
     async def watch() -> None:
-        with contextlib.suppress(ConnectionError):  # a reset says the same as an end of file
+        with contextlib.suppress(OSError):  # a reset, or no answer for too long, says the same as an end of file
             await reader.read()
         task.cancel()
 

@@ -126,6 +126,12 @@ class JobTable:
         with self.engine.connect() as connection:
             return connection.execute(mine).scalar_one()
 
+    def running_traces(self) -> set[str]:
+        """The trace ids of the jobs that have not ended."""
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.select(JOBS.c.traceparent).where(JOBS.c.state.in_((QUEUED, RUNNING)))).scalars()
+            return {traceparent.split("-")[1] for traceparent in found}
+
     def has_asset(self, asset_id: str, owner_hash: str) -> bool:
         """Whether this owner has uploaded these bytes."""
         return bool(self._all(sa.select(ASSETS.c.asset_id).where(ASSETS.c.asset_id == asset_id, ASSETS.c.owner_hash == owner_hash)))

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,8 @@ class Forwarding:
     """What goes where. A kind without an address stays in the files.
 
     `sampling_share`: of the traces that are neither errors nor slow. `hold_s`, `hold_bytes`: how long and how much waits for record
-    spans. `max_backlog_bytes`: beyond it the forwarder and doctor complain; nothing is ever deleted for it.
+    spans. `running`: the traces whose requests have not ended, where other machines may write their records; None: not known.
+    `max_backlog_bytes`: beyond it the forwarder and doctor complain; nothing is ever deleted for it.
     """
 
     data_dir: Path
@@ -65,6 +66,7 @@ class Forwarding:
     sampling_share: float = 1.0
     hold_s: float = 1860.0
     hold_bytes: int = 64_000_000
+    running: Callable[[], Collection[str] | None] | None = None
     max_backlog_bytes: int = 10 * 2**30
     limits: Limits = field(default_factory=Limits)
 
@@ -119,7 +121,7 @@ class Forwarder:
                 config.otlp.url, headers=config.otlp.headers, ca_file=config.otlp.ca_file, timeout_s=config.otlp.timeout_s
             )
             sampler = Sampler(config.sampling_share) if config.sampling_share < 1.0 else None
-            holder = Holder(hold_s=config.hold_s, max_bytes=config.hold_bytes, sampler=sampler)
+            holder = Holder(hold_s=config.hold_s, max_bytes=config.hold_bytes, sampler=sampler, running=config.running)
         else:
             assert config.elastic is not None
             sink = BulkSink(config.elastic)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +18,8 @@ from sonoscope.commands.common import err, fail, out, print_json, settings
 from telemetry.forward import Forwarder, ForwarderBusy, Forwarding, Otlp
 from telemetry.shipping.connect import Elastic
 from telemetry.shipping.worker import Limits
+
+_log = logging.getLogger("sonoscope.forward")
 
 
 def forward(*, once: bool, for_s: float | None, data_dir: Path | None, as_json: bool) -> None:
@@ -62,9 +65,34 @@ def forwarding(configured: Settings) -> Forwarding:
         sampling_share=configured.forward_sampling_share,
         hold_s=configured.forward_hold_s,
         hold_bytes=configured.forward_hold_bytes,
+        running=_running(configured.jobs_url) if configured.jobs_database_url else None,
         max_backlog_bytes=configured.forward_max_backlog_bytes,
         limits=Limits(backoff_s=configured.forward_backoff_s),
     )
+
+
+def _running(jobs_url: str) -> Callable[[], set[str] | None]:
+    """Asks the table that all machines share; connects when first asked, and says so once where it does not answer."""
+    from sqlalchemy.exc import SQLAlchemyError  # one machine's forwarder does without a database
+
+    from serve.jobs import JobTable
+
+    table: JobTable | None = None
+    silent = False
+
+    def ask() -> set[str] | None:
+        nonlocal table, silent
+        try:
+            table = table or JobTable(jobs_url)
+            found, silent = table.running_traces(), False
+        except SQLAlchemyError as error:
+            if not silent:
+                _log.warning("jobs_database_url does not answer; spans wait for forward_hold_s: %s", type(error).__name__)
+            silent = True
+            return None
+        return found
+
+    return ask
 
 
 def headers(given: SecretStr | None) -> dict[str, str]:

@@ -1,14 +1,15 @@
 """Spans are held until their record span has ended, so that a trace leaves this node whole.
 
 Tempo cuts a trace in pieces where its spans arrive more than five seconds apart, and then answers questions about its structure
-wrongly. A generation takes minutes; its stages end long before its record does.
+wrongly. A generation takes minutes; its stages end long before its record does. In a cluster the record is written on one machine:
+the others ask which requests still run, and let go of the rest.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ from telemetry.shipping.tail import Line
 
 SETTLE_S = 1.0
 """How long after its record span a trace waits for what other processes wrote before: two looks at the journal."""
+ASK_EVERY_S = 1.0
+"""How often it is asked which requests still run, at most: a trace then leaves all machines within Tempo's five seconds."""
+ASK_AGAIN_S = 30.0
+"""The same where nobody could say: an attempt that fails may take seconds, in which nothing is sent."""
 REMEMBERED = 50_000
 """Traces that were sent and whose stragglers are known as such."""
 _RECORDS = frozenset(fields.RECORD_SPANS.values())
@@ -49,14 +54,25 @@ class Released:
 
 
 class Holder:
-    """Holds spans for `hold_s` seconds at most and up to `max_bytes`; beyond either the oldest goes as it is, ended ones first."""
+    """Holds spans for `hold_s` seconds at most and up to `max_bytes`; beyond either the oldest goes as it is, ended ones first.
+
+    `running` says which traces have a request that has not ended (None: nobody knows), where records may lie in other journals.
+    """
 
     def __init__(
-        self, *, hold_s: float, max_bytes: int, sampler: Sampler | None = None, now: Callable[[], float] = time.monotonic
+        self,
+        *,
+        hold_s: float,
+        max_bytes: int,
+        sampler: Sampler | None = None,
+        running: Callable[[], Collection[str] | None] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hold_s = hold_s
         self._max_bytes = max_bytes
         self._sampler = sampler
+        self._running = running
+        self._ask_at = 0.0
         self._now = now
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._kept: OrderedDict[str, bool] = OrderedDict()
@@ -100,6 +116,8 @@ class Holder:
         """
         now, released = self._now(), Released(unreadable=self._unreadable)
         self._unreadable = []
+        if caught_up:
+            self._ask(now)
         due = [
             trace_id
             for trace_id, trace in self._traces.items()
@@ -111,6 +129,17 @@ class Holder:
             ended = (trace_id for trace_id, trace in self._traces.items() if trace.ended is not None)
             self._let_go(next(ended, None) or next(iter(self._traces)), released)
         return released
+
+    def _ask(self, now: float) -> None:
+        """Notes the end of requests whose record is in another machine's journal."""
+        open_ = [trace for trace in self._traces.items() if trace[1].ended is None and now - trace[1].seen >= SETTLE_S]
+        if self._running is None or not open_ or now < self._ask_at:
+            return
+        running = self._running()
+        self._ask_at = now + (ASK_AGAIN_S if running is None else ASK_EVERY_S)
+        for trace_id, trace in open_:
+            if running is not None and trace_id not in running:
+                trace.ended = now
 
     def _let_go(self, trace_id: str, released: Released) -> None:
         trace = self._traces.pop(trace_id)

@@ -77,6 +77,18 @@ def test_a_final_state_stays_and_is_due_to_be_told(table: JobTable, job: Job) ->
     assert not table.untold("another", time.time_ns())
 
 
+def test_the_traces_of_the_jobs_that_have_not_ended_are_named(table: JobTable, job: Job) -> None:
+    traces = {name: letter * 32 for name, letter in (("waits", "1"), ("runs", "2"), ("done", "3"))}
+    for name, trace in traces.items():
+        table.add(job(name, traceparent=f"00-{trace}-{'b' * 16}-01", priority={"waits": -1}.get(name, 0)))
+    for _ in range(2):
+        row = table.claim("me", LEASE_S)
+        assert row is not None
+        if row["job_id"] == "done":
+            assert table.finish(row, jobs.SUCCEEDED)
+    assert table.running_traces() == {traces["waits"], traces["runs"]}
+
+
 def test_the_jobs_ahead_are_those_that_run_and_those_that_go_before(table: JobTable, job: Job) -> None:
     held(table, job("running"))
     for name in ("first", "second", "third"):

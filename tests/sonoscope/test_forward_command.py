@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from serve import jobs
+from serve.jobs import JobTable
 from serve.settings import Settings
 from sonoscope.cli import app
 from sonoscope.supervisor import Supervisor
+from telemetry.context import RequestContext
+from telemetry.stages import stage
 from telemetry.tracing import Telemetry, setup
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.faulty import Faulty
-from tests.telemetry.forwarding import Process, request
+from tests.servers.process import wait_for
+from tests.telemetry.forwarding import Process, request, status
 
 ADDRESSES = ("TEMPO_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ELASTICSEARCH_URL")
 
@@ -47,6 +53,34 @@ def test_without_an_address_it_says_how_to_give_one() -> None:
     done = run("forward", "--once")
     assert done.exit_code == 1
     assert "ELASTICSEARCH_URL" in done.output
+
+
+def test_a_machine_without_the_record_sends_its_spans_when_the_job_has_ended(tmp_path: Path, faulty: Faulty) -> None:
+    """The runner's machine writes the record; the table says on all others that the request is over."""
+    url, trace = f"sqlite:///{tmp_path / 'shared.db'}", "c" * 32
+    table = JobTable(url)
+    table.add(
+        {"job_id": "j", "request_id": "r", "operation": "generate", "state": jobs.QUEUED, "values": {},
+         "traceparent": f"00-{trace}-{'d' * 16}-01", "accepted_ns": time.time_ns()}
+    )  # fmt: skip
+    row = table.claim("runner", 600.0)
+    assert row is not None
+    telemetry = setup("worker", tmp_path / "data")
+    context = RequestContext("r", row["traceparent"], job_id="j", identity={"trace_id": trace})
+    with stage(telemetry, "load_audio", context):
+        pass
+    telemetry.shutdown()
+    process = Process(tmp_path / "data", OTEL_EXPORTER_OTLP_ENDPOINT=faulty.url, SONOSCOPE_JOBS_DATABASE_URL=url)
+    try:
+        wait_for(lambda: status(tmp_path / "data", "spans").get("held_traces") == 1, 60, lambda: "the span was not read")
+        time.sleep(3.0)  # asked twice or more
+        assert faulty.accepted() == []
+        assert table.finish(row, jobs.SUCCEEDED)
+        wait_for(lambda: len(faulty.accepted()) == 1, 30, lambda: json.dumps(status(tmp_path / "data", "spans")))
+        process.stop()
+    finally:
+        process.kill()
+        table.close()
 
 
 def test_addresses_are_read_under_the_names_that_others_gave_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

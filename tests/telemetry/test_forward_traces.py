@@ -79,6 +79,59 @@ def test_what_never_gets_a_record_goes_when_its_time_is_over() -> None:
     assert released.counts == {"without_record": 1}
 
 
+def test_without_the_record_here_a_trace_goes_when_its_request_runs_no_more() -> None:
+    clock, running, asked = Clock(), {f"{1:032x}", f"{2:032x}"}, list[float]()
+
+    def ask() -> set[str]:
+        asked.append(clock.now)
+        return running
+
+    held = holder(clock, running=ask)
+    first, other, unknown = span(1), span(2), span(3)
+    for line in (first, other):
+        held.add(line)
+    assert held.release().send == []
+    assert asked == [], "what has just come may belong to a request that is just being stored"
+    for clock.now in (2.0, 2.3, 4.0):
+        assert held.release().send == []
+    assert asked == [2.0, 4.0]
+    running.remove(f"{1:032x}")
+    clock.now = 6.0
+    held.add(late := span(1, "measure_sync"))
+    held.add(unknown)  # of a request that is no job
+    held.release()
+    clock.now = 7.5
+    assert held.release().send == [first, late]
+    clock.now = 9.0
+    assert held.release().send == [unknown]
+    assert held.traces == 1
+
+
+def test_where_nobody_can_say_what_runs_spans_wait_and_it_is_asked_less_often() -> None:
+    clock, asked = Clock(), list[float]()
+
+    def ask() -> None:
+        asked.append(clock.now)
+
+    held = holder(clock, running=ask)
+    held.add(span(1))
+    for clock.now in (2.0, 10.0, 33.0, 40.0):
+        assert held.release().send == []
+    assert asked == [2.0, 33.0]
+    clock.now = 101.0
+    assert len(held.release().send) == 1
+
+
+def test_in_a_backlog_nobody_is_asked_what_runs() -> None:
+    """The rest of a request that has ended may lie further on."""
+    clock = Clock()
+    held = holder(clock, running=set)
+    held.add(span(1))
+    clock.now = 10.0
+    assert held.release(caught_up=False).send == []
+    assert held.release(caught_up=False).send == []
+
+
 def test_the_memory_is_bounded_by_letting_the_oldest_trace_go() -> None:
     held = holder(Clock(), max_bytes=50_000)
     lines = [span(number, size=10_000) for number in range(8)]

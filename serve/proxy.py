@@ -61,6 +61,7 @@ class RequestIds:
             if answer.started:
                 raise
             logging.getLogger(__name__).exception("Ray's proxy failed at %s", ours)
+        if not answer.started:  # nor does it say anything where the replica died with the request
             await answer.replace(500)
 
 

@@ -156,7 +156,8 @@ class Relay:
                     await sink.drain()
             sink.close()
 
-        await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+        with contextlib.suppress(asyncio.CancelledError):  # the protocol that called this cannot take it
+            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
 
     def close(self) -> None:
         """Ends it with every connection."""

@@ -121,6 +121,8 @@ def test_kubernetes_own_schema_accepts_the_pods_and_each_ships_its_journal() -> 
         ray, *beside = pod["spec"]["containers"]
         assert ray["name"].startswith("ray-")  # KubeRay takes the first container for Ray's
         assert [one["name"] for one in beside] == ["forwarder", "compactor"]
+        # What a data folder of its own would make anew in every pod, or hold for itself.
+        assert {one["name"] for one in ray["env"]} == {"SONOSCOPE_JOBS_DATABASE_URL", "SONOSCOPE_WEBHOOK_SECRET"}
         journals = [[m["name"] for m in one["volumeMounts"] if m["mountPath"] == "/var/lib/sonoscope"] for one in (ray, *beside)]
         assert journals == [["data"]] * 3
     with pytest.raises(check.ValidationError, match="imagine"):

@@ -18,6 +18,10 @@ async def fails(scope: Scope, receive: Receive, send: Send) -> None:
     raise ConnectionError("the node is gone")
 
 
+async def says_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """As Ray's proxy where the replica dies with the request; uvicorn would then answer for itself."""
+
+
 async def stops_half_way(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     raise ConnectionError("the node is gone")
@@ -31,8 +35,9 @@ def asked(app: ASGIApp) -> httpx.Response:
     return asyncio.run(ask())
 
 
-def test_a_proxy_that_fails_says_that_the_replica_is_lost_and_may_be_asked_again() -> None:
-    answer = asked(fails)
+@pytest.mark.parametrize("app", [fails, says_nothing])
+def test_a_proxy_that_fails_says_that_the_replica_is_lost_and_may_be_asked_again(app: ASGIApp) -> None:
+    answer = asked(app)
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "replica_lost")
     assert int(answer.headers["retry-after"]) > 0
     assert len(answer.headers["x-request-id"]) == 36

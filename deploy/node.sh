@@ -13,6 +13,8 @@ SONOSCOPE_DATA_DIR=/var/lib/sonoscope
 RAY_AUTH_MODE=token
 RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=serve.proxy:middlewares
 OMP_WAIT_POLICY=PASSIVE
+# An answer to a machine that has vanished stops a whole replica of Ray 2.60 until its connection ends: after 20 s, not 120 (docs/cluster.md).
+RAY_grpc_client_keepalive_timeout_ms=20000
 env_file=${SONOSCOPE_ENV:-$HOME/sonoscope.env}
 # shellcheck disable=SC1090
 [ ! -f "$env_file" ] || . "$env_file"

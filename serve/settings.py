@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from deployments.artifacts import SCHEMES, Place
 from serve.kafka import KafkaSettings
-from serve.oidc import OidcSettings
+from serve.oidc import ConsoleLogin, OidcSettings
 from serve.scaling import Scaling
 from serve.traffic import TrafficExperiment
 
@@ -336,12 +336,12 @@ class Settings(BaseSettings):
     @property
     def locked(self) -> bool:
         """True where nothing is answered without an API key or a token."""
-        return self.access == "on" or (self.access == "auto" and (self.console_login or not self.on_loopback))
+        return self.access == "on" or (self.access == "auto" and (self.console_login is not None or not self.on_loopback))
 
     @property
-    def console_login(self) -> bool:
-        """True where people log in to the console."""
-        return self.oidc is not None and self.oidc.console is not None
+    def console_login(self) -> tuple[OidcSettings, ConsoleLogin] | None:
+        """The issuer, and the console as its client, where people log in to the console."""
+        return (self.oidc, self.oidc.console) if self.oidc is not None and self.oidc.console is not None else None
 
     @property
     def on_loopback(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -20,6 +19,7 @@ from starlette.types import Message, Receive
 
 from deployments.artifacts import Artifacts, asset_name
 from telemetry.errors import RequestError
+from telemetry.text_json import read_object
 
 _BLOCK = 1 << 20
 _ASSET_ID = re.compile(r"[0-9a-f]{64}")
@@ -237,14 +237,9 @@ async def _json_object(request: Request) -> dict[str, Any]:
     if len(body) > _JSON_BYTES:
         raise RequestError("too_large", "A JSON body holds ids and parameters only, at most 1 MiB.")
     try:
-        sent = json.loads(body)
-        # Half a surrogate pair ("\ud800") is legal JSON, but no text: no answer, log or database could hold it.
-        json.dumps(sent, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise RequestError("invalid_parameter", "The body is not JSON.") from None
-    if not isinstance(sent, dict):
-        raise RequestError("invalid_parameter", "The body is no JSON object.")
-    return sent
+        return read_object(body)
+    except ValueError as error:
+        raise RequestError("invalid_parameter", f"The body is {error}.") from None
 
 
 async def _json(request: Request) -> dict[str, Any]:

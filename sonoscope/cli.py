@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sonoscope import cli_audit, cli_keys
+from sonoscope import cli_alerts, cli_audit, cli_experiments, cli_keys
 from sonoscope.options import DataDir, Json, Url
 from telemetry import fields
 
@@ -286,58 +286,6 @@ def sweep(
     command.sweep(asked, yes=yes, url=url, data_dir=data_dir, as_json=as_json)
 
 
-experiments_app = typer.Typer(help="List experiments, show what one says, compare two.", invoke_without_command=True)
-app.add_typer(experiments_app, name="experiments")
-
-
-@experiments_app.callback()
-def experiments(context: typer.Context, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """List experiments (the default), show what one says, compare two."""
-    from sonoscope.commands import experiments as command
-
-    if context.invoked_subcommand is None:
-        command.listed(data_dir, as_json=as_json)
-
-
-@experiments_app.command("list")
-def experiments_list(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """List the experiments among the requests, the newest first."""
-    from sonoscope.commands import experiments as command
-
-    command.listed(data_dir, as_json=as_json)
-
-
-Outcomes = Annotated[list[str] | None, typer.Option("--outcome", help="What to look at; may be repeated (default: all there is).")]
-
-
-@experiments_app.command("show")
-def experiments_show(
-    name: Annotated[str, typer.Argument(help="Name of the experiment.")],
-    outcome: Outcomes = None,
-    fail_if: Annotated[str | None, typer.Option(metavar="EXPR", help="Exit with 1 if: 'p95(audio_drift_ms) > 80'.")] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Say what an experiment shows: the effect of each setting, with its interval, and whether it is a cause."""
-    from sonoscope.commands import experiments as command
-
-    command.show(name, data_dir, outcomes=outcome or [], fail_if=fail_if, as_json=as_json)
-
-
-@experiments_app.command("compare")
-def experiments_compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Name of an experiment.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Name of another one.")],
-    outcome: Outcomes = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Set experiment B against A where input and settings are the same."""
-    from sonoscope.commands import experiments as command
-
-    command.compare(first, second, data_dir, outcomes=outcome or [], as_json=as_json)
-
-
 @app.command(context_settings={"ignore_unknown_options": True})
 def score(
     id: Annotated[str, typer.Argument(help="A request or job id.")],
@@ -460,65 +408,8 @@ def world(
     command.world(window, against, operation=operation, language=said, file=file, data_dir=data_dir, as_json=as_json)
 
 
-alerts_app = typer.Typer(help="Watch requests, and tell people (docs/alerts.md).", no_args_is_help=True)
-app.add_typer(alerts_app, name="alerts")
-AlertsFile = Annotated[
-    Path | None, typer.Option("--file", exists=True, dir_okay=False, help="The alerts (default: $SONOSCOPE_ALERTS_FILE).")
-]
-
-
-@alerts_app.command("check")
-def alerts_check(
-    file: AlertsFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Send nothing now; what is due waits for the next look.")] = False,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Look once: print what was read and what fires, and send what is due."""
-    from sonoscope.commands import alerts as command
-
-    command.check(file=file, dry_run=dry_run, data_dir=data_dir, as_json=as_json)
-
-
-@alerts_app.command("watch")
-def alerts_watch(
-    file: AlertsFile = None,
-    for_s: Annotated[float | None, typer.Option("--for", help="End after so many seconds.")] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Look again and again (`up` does it by itself where a file of alerts is set)."""
-    from sonoscope.commands import alerts as command
-
-    command.watch(file=file, for_s=for_s, data_dir=data_dir)
-
-
-@alerts_app.command("test")
-def alerts_test(
-    file: AlertsFile = None,
-    sink: Annotated[str | None, typer.Option(help="Only this one.")] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Send a test message to every sink."""
-    from sonoscope.commands import alerts as command
-
-    command.test(file=file, sink=sink, data_dir=data_dir)
-
-
-@alerts_app.command("silence")
-def alerts_silence(
-    alert: Annotated[str, typer.Argument(help="The alert, or * for all.")],
-    for_: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")] = "1h",
-    comment: Annotated[str, typer.Option(help="Why.")] = "",
-    end: Annotated[bool, typer.Option("--end", help="Let it speak again.")] = False,
-    file: AlertsFile = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Hold the messages of an alert back for a while."""
-    from sonoscope.commands import alerts as command
-
-    command.silence(alert, for_=for_, comment=comment, end=end, file=file, data_dir=data_dir)
-
-
+app.add_typer(cli_experiments.app, name="experiments")
+app.add_typer(cli_alerts.app, name="alerts")
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_audit.app, name="audit")
 

@@ -36,7 +36,7 @@ def command(settings: Settings) -> list[str]:
         "client.toolbarMode": "minimal",
         "browser.gatherUsageStats": "false",
     }
-    if settings.oidc is not None and settings.oidc.console is not None:
+    if settings.console_login is not None:
         options["secrets.files"] = str(_login_file(settings))
     return [sys.executable, "-m", "streamlit", "run", str(app), *(f"--{name}={value}" for name, value in options.items())]
 
@@ -56,9 +56,10 @@ def environment(settings: Settings, service_url: str) -> dict[str, str]:
     for name in ("rules_file", "alerts_file"):
         if (path := getattr(settings, name)) is not None:
             more[f"SONOSCOPE_{name.upper()}"] = str(path.absolute())
-    if settings.oidc is not None and settings.oidc.console is not None:
-        kept = settings.oidc.model_dump(include={"role_claim", "department_claim", "roles"})
-        more["SONOSCOPE_CONSOLE_LOGIN"] = json.dumps({**kept, "hours": settings.oidc.console.hours})
+    if settings.console_login is not None:
+        issuer, login = settings.console_login
+        kept = issuer.model_dump(include={"role_claim", "department_claim", "roles"})
+        more["SONOSCOPE_CONSOLE_LOGIN"] = json.dumps({**kept, "hours": login.hours})
     return more | known
 
 
@@ -68,16 +69,16 @@ def _login_file(settings: Settings) -> Path:
 
 def write_login(settings: Settings) -> None:
     """Writes what Streamlit's log-in needs (issuer, client, the cookie's key) where only the owner reads it. Raises OSError."""
-    if settings.oidc is None or settings.oidc.console is None:
+    if settings.console_login is None:
         return
-    login = settings.oidc.console
+    issuer, login = settings.console_login
     url = (login.url or f"http://{settings.console_host}:{settings.console_port}").rstrip("/")
     values = {
         "redirect_uri": f"{url}/oauth2callback",
         "cookie_secret": Redactor.from_file(settings.data_dir / "redact.key").hash("key of the console's cookies"),
         "client_id": login.client_id,
         "client_secret": login.client_secret.get_secret_value(),
-        "server_metadata_url": settings.oidc.issuer.rstrip("/") + "/.well-known/openid-configuration",
+        "server_metadata_url": issuer.issuer.rstrip("/") + "/.well-known/openid-configuration",
     }
     lines = ["[auth]", *(f"{name} = {json.dumps(value)}" for name, value in values.items()), 'expose_tokens = ["access"]']
     path = _login_file(settings)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from telemetry import fields
+from telemetry.text_json import read_object
 
 AUDIO = frozenset({".wav", ".mp3", ".m4a", ".flac", ".ogg", ".aac"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -92,12 +93,9 @@ def _objects(name: str, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
-                row = json.loads(line)
-                json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is legal JSON, but no text
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
-                raise BadManifest(f"{name}, line {number}: it is not a JSON object")
+                row = read_object(line)
+            except ValueError as error:
+                raise BadManifest(f"{name}, line {number}: it is {error}") from None
             yield number, row
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from telemetry.errors import RequestError
 from telemetry.ids import parse_traceparent
+from telemetry.text_json import read_object
 
 KEY_HEADER = "idempotency-key"
 _INPUTS = {"portrait": "portrait", "portrait_image": "portrait", "audio": "audio", "audio_clip": "audio"}
@@ -108,15 +108,10 @@ def read_order(message: Received, max_bytes: int) -> Order:
 
 
 def _json(value: bytes) -> dict[str, Any]:
-    hint = "docs/kafka.md shows a request."
     try:
-        sent = json.loads(value)
-        json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()  # NaN, and half a surrogate pair, which is no text
-    except (ValueError, RecursionError):
-        raise RequestError("invalid_parameter", "The message is not JSON in UTF-8.", hint=hint) from None
-    if not isinstance(sent, dict):
-        raise RequestError("invalid_parameter", "The message is no JSON object.", hint=hint)
-    return sent
+        return read_object(value, nan=False)
+    except ValueError as error:
+        raise RequestError("invalid_parameter", f"The message is {error}.", hint="docs/kafka.md shows a request.") from None
 
 
 def _input(name: str, given: Any) -> str | bytes:

@@ -141,6 +141,16 @@ def test_the_files_agree_on_versions_and_folders() -> None:
         assert commands[-1] == "~/sonoscope/deploy/node.sh forwarder"
 
 
+def test_a_vanished_machine_is_given_up_by_a_setting_that_ray_knows() -> None:
+    import ray
+
+    name = "grpc_client_keepalive_timeout_ms"
+    for file in ("node.sh", "kuberay/Dockerfile"):
+        assert f"RAY_{name}=20000" in (ROOT / "deploy" / file).read_text()
+    # Ray says nothing of a variable that it does not know.
+    assert name.encode() in (Path(ray.__file__).parent / "_raylet.so").read_bytes()
+
+
 def node(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "sonoscope.env"
     lines = [f"{name}={value}" for name, value in {"SONOSCOPE_DATA_DIR": tmp_path / "data", **env}.items()]

@@ -103,7 +103,7 @@ def test_a_video_plays_and_its_record_names_the_model(service: Service, tmp_path
     assert (facts.video_codec, facts.audio_codec) == ("h264", "aac")
     assert answer["outcomes"]["video_frames"] == 25
     assert abs(facts.video_s - facts.audio_s) <= 1 / 25 + 0.001, "Sonic itself cuts the tail"
-    row = service.record(answer["request_id"]).row
+    row = service.record(answer["request_id"]).request
     assert (row["status"], row["model_name"], row["inference_steps"], row["seed"]) == ("ok", "sonic", 3, 0)
     assert row["model_version"].startswith("sonic-")
     assert row["run_inference_ms"] > 0
@@ -118,7 +118,7 @@ def test_the_seed_decides_and_lite_is_served_beside_it(service: Service, tmp_pat
 
 def test_what_sonic_cannot_do_is_said_by_field(service: Service) -> None:
     answer = service.generate(audio=service.long_speech(1.0), **{**FORM, "fps": "30"})
-    assert answer.status_code == 400, answer.text
+    assert answer.status_code == 422, answer.text
     error = answer.json()["error"]
     assert (error["type"], error["field"]) == ("invalid_parameter", "fps")
     assert "sonic" in error["message"]
@@ -140,6 +140,6 @@ def test_a_killed_process_costs_an_attempt_and_no_job(service: Service) -> None:
     worker(service).kill()
     assert service.wait(job["job_id"], timeout_s=240)["state"] == "succeeded"
     record = service.record(job["request_id"])
-    assert (record.row["status"], record.row["attempt"]) == ("ok", 2)
-    (retry,) = [event for event in record.events if event["event_type"] == "retry"]
+    assert (record.request["status"], record.request["attempt"]) == ("ok", 2)
+    (retry,) = [event for event in record.events if event["event_type"] == "attempt_failed"]
     assert retry["error_type"] == "replica_lost"

@@ -1,11 +1,9 @@
-"""Machines of a real cluster die under load: `python -m tests.chaos.nodes` in its short form, one worker and one proxy.
+"""Machines of a real cluster die under load: `python -m tests.chaos.nodes` in its short form, the encoder's machine and one proxy.
 
-Takes four minutes and two cores for itself, so it is asked for: SONOSCOPE_TEST_NODES=1 (docs/cluster.md has the whole table).
+docs/cluster.md has the whole table.
 """
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
@@ -14,12 +12,7 @@ from tests.chaos.nodes_cluster import Cluster
 from tests.chaos.nodes_machine import why_not
 from tests.servers.postgres import postgres_bin
 
-pytestmark = [
-    pytest.mark.service,
-    pytest.mark.chaos,
-    pytest.mark.skipif("SONOSCOPE_TEST_NODES" not in os.environ, reason="takes four minutes: SONOSCOPE_TEST_NODES=1"),
-    pytest.mark.timeout(900),
-]
+pytestmark = [pytest.mark.service, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 
 def test_a_lost_machine_and_a_killed_proxy_lose_no_accepted_job() -> None:

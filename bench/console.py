@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from bench.ratios import keep
@@ -99,6 +100,7 @@ class Steps:
 def measure(rows: Path) -> dict[str, Spent]:
     """What each step takes over the rows of a file, in this process, which has drawn nothing before."""
     os.environ["SONOSCOPE_ROWS"] = str(rows)
+    config.set_option("server.address", "127.0.0.1")  # who sits at the machine: others are shown nothing
     steps = Steps()
     steps.step("overview, cold", opened("overview"))
     app = steps.step("overview, warm", opened("overview"))

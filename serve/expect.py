@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,8 @@ ENOUGH = 5
 """Fewer rows say nothing of what is usual."""
 PAST = 200
 """Rows that are looked at: the newest, because replicas and machines change."""
+LATELY = 50
+"""Of them, those that say how many devices work at a time: replicas come and go within minutes."""
 KEEP_S = 5.0
 """The past is read again after so long: 200 rows take 4 ms."""
 
@@ -34,6 +36,7 @@ class Expectation:
         self._read_at = float("-inf")
         self._whole: dict[Kind, float] = {}
         self._device: dict[Kind, float] = {}
+        self._at_once = 1.0
 
     def outlook(self, row: Row) -> tuple[int | None, float | None]:
         """Queued jobs before this one (None unless it is queued), and seconds from now until it ends (None where too little is
@@ -48,18 +51,18 @@ class Expectation:
             return position, None
         if row["state"] == jobs.RUNNING:
             return position, max(0.0, own - _age_s(row["started_ns"]))
-        # Inference takes one job at a time: those ahead cost their time on the device, of which the running ones have spent some.
+        # Those ahead cost their time on the devices, of which the running ones have spent some.
         waits = 0.0
         for other in ahead:
             device = _of(self._device, other["values"]) or own
             waits += max(0.0, device - _age_s(other["started_ns"])) if other["state"] == jobs.RUNNING else device
-        return position, waits + own
+        return position, waits / self._at_once + own
 
     def drain_s(self) -> float | None:
-        """Seconds until what is queued now has gone through the device; None where too little is known. Blocking."""
+        """Seconds until what is queued now has gone through the devices; None where too little is known. Blocking."""
         self._refresh()
         usual = self._device.get(())
-        return None if usual is None else usual * self._table.waiting()
+        return None if usual is None else usual * self._table.waiting() / self._at_once
 
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at < KEEP_S:
@@ -76,6 +79,20 @@ class Expectation:
                 whole[kind].append(took)
                 device[kind].append((row["result"] or {}).get("device_s") or took)
         self._whole, self._device = _medians(whole), _medians(device)
+        self._at_once = _at_once(rows[:LATELY])
+
+
+def _at_once(rows: Sequence[Mapping[str, Any]]) -> float:
+    """How many devices worked at a time while any of these jobs ran: devices' seconds over the seconds in which a job ran.
+
+    1 at least: of jobs that came one by one nothing more is known.
+    """
+    busy_ns = until_ns = 0
+    for row in sorted(rows, key=lambda row: row["started_ns"]):
+        busy_ns += max(0, row["ended_ns"] - max(row["started_ns"], until_ns))
+        until_ns = max(until_ns, row["ended_ns"])
+    device_s = sum((row["result"] or {}).get("device_s") or 0.0 for row in rows)
+    return max(1.0, device_s * 1e9 / busy_ns) if busy_ns else 1.0
 
 
 def _kind(values: Mapping[str, Any]) -> Kind:

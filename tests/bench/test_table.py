@@ -42,6 +42,13 @@ def test_a_benchmark_runs_in_a_process_and_its_ratios_are_in_the_page() -> None:
     assert "2026-11-27: 2 cores" in page
 
 
+@pytest.mark.parametrize("name", ["console", "contrast", "coverage", "read", "scale_sim"])
+def test_those_that_take_seconds_still_run(name: str) -> None:
+    ran = run(next(one for one in ALL if one.name == name))
+    assert not ran.failed, ran.said
+    assert ran.ratios
+
+
 def test_what_fails_or_takes_too_long_says_so() -> None:
     broken = run(Benchmark("capacity", "explain.md", ("--no-such-flag",)))
     slow = run(Benchmark("capacity", "explain.md", limit_s=0.1))

@@ -15,13 +15,15 @@ SLOW = {"model_name": "lite", "inference_steps": 50, "min_resolution": 512, "fps
 FAST = {**SLOW, "inference_steps": 10}
 
 
-def past(table: JobTable, job: Callable[..., dict], values: dict, took_s: float, times: int = ENOUGH) -> None:
-    for _ in range(times):
+def past(table: JobTable, job: Callable[..., dict], values: dict, took_s: float, times: int = ENOUGH, *, at_once: int = 1) -> None:
+    """Jobs that ran one after the other, or so many at a time; half of each was inference."""
+    for number in range(times):
         table.add(job(values=values))
         row = table.claim("me", 30.0)
         assert row is not None
-        ended = row["started_ns"] + int(took_s * 1e9)
-        table.finish(row, jobs.SUCCEEDED, ended_ns=ended, result={"device_s": took_s / 2})
+        started = row["started_ns"] - (1 + number // at_once) * int(took_s * 1e9)
+        table.note(row["job_id"], "me", started_ns=started)
+        table.finish(row, jobs.SUCCEEDED, ended_ns=started + int(took_s * 1e9), result={"device_s": took_s / 2})
 
 
 def test_nothing_is_said_before_enough_is_known(table: JobTable, job: Callable[..., dict]) -> None:
@@ -38,6 +40,15 @@ def test_a_queued_job_takes_what_is_before_it_on_the_device_and_its_own_time(tab
     expected = Expectation(table)
     assert expected.outlook(table.get("a")) == (0, pytest.approx(8.0))
     assert expected.outlook(table.get("c")) == (2, pytest.approx(4.0 + 1.0 + 2.0))
+
+
+def test_devices_that_work_side_by_side_share_what_is_ahead(table: JobTable, job: Callable[..., dict]) -> None:
+    past(table, job, SLOW, 8.0, 40, at_once=8)  # each has half of its time on a device: four at a time
+    for name in ("a", "b", "c", "d", "e"):
+        table.add(job(name, values=SLOW))
+    expected = Expectation(table)
+    assert expected.outlook(table.get("e")) == (4, pytest.approx(4 * 4.0 / 4 + 8.0, rel=0.01))
+    assert expected.drain_s() == pytest.approx(5 * 4.0 / 4, rel=0.01)
 
 
 def test_a_running_job_takes_the_rest_of_its_time_and_an_ended_one_none(table: JobTable, job: Callable[..., dict]) -> None:

@@ -34,7 +34,7 @@ TO = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """`asks`: its small size, where it is not --tiny. `page`: where the figures at full size are. `stores`: it hears of `STORES`."""
+    """`asks`: its small size, if not --tiny. `page`: where the figures at full size are. `stores`: it hears of `STORES`."""
 
     name: str
     page: str

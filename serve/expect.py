@@ -82,7 +82,7 @@ class Expectation:
         self._at_once = _at_once(rows[:LATELY])
 
 
-def _at_once(rows: Sequence[Mapping[str, Any]]) -> float:
+def _at_once(rows: Sequence[Row]) -> float:
     """How many devices worked at a time while any of these jobs ran: devices' seconds over the seconds in which a job ran.
 
     1 at least: of jobs that came one by one nothing more is known.

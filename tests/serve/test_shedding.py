@@ -65,11 +65,13 @@ def test_the_less_urgent_is_refused_first(door: Admission, job: Callable[..., di
 
 
 def test_a_refusal_says_when_to_come_back_from_what_jobs_took(door: Admission, job: Callable[..., dict]) -> None:
-    for _ in range(ENOUGH):
+    for number in range(ENOUGH):  # one after the other
         door._table.add(job())
         row = door._table.claim("me", 30.0)
         assert row is not None
-        door._table.finish(row, jobs.SUCCEEDED, ended_ns=time.time_ns(), result={"device_s": 8.0})
+        ended = time.time_ns() - number * 8 * 10**9
+        door._table.note(row["job_id"], "me", started_ns=ended - 8 * 10**9)
+        door._table.finish(row, jobs.SUCCEEDED, ended_ns=ended, result={"device_s": 8.0})
     fill(door, job, LIMIT)
     error = ask(door, "high")
     assert error is not None

@@ -12,7 +12,7 @@ from tests.chaos.nodes_cluster import Cluster
 from tests.chaos.nodes_machine import why_not
 from tests.servers.postgres import postgres_bin
 
-pytestmark = [pytest.mark.service, pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.service, pytest.mark.chaos, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 def test_a_lost_machine_and_a_killed_proxy_lose_no_accepted_job() -> None:

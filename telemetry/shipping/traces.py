@@ -132,14 +132,16 @@ class Holder:
 
     def _ask(self, now: float) -> None:
         """Notes the end of requests whose record is in another machine's journal."""
-        open_ = [trace for trace in self._traces.items() if trace[1].ended is None and now - trace[1].seen >= SETTLE_S]
-        if self._running is None or not open_ or now < self._ask_at:
+        if self._running is None or now < self._ask_at:
+            return
+        waiting = {id: trace for id, trace in self._traces.items() if trace.ended is None and now - trace.seen >= SETTLE_S}
+        if not waiting:
             return
         running = self._running()
         self._ask_at = now + (ASK_AGAIN_S if running is None else ASK_EVERY_S)
-        for trace_id, trace in open_:
-            if running is not None and trace_id not in running:
-                trace.ended = now
+        if running is not None:
+            for trace_id in waiting.keys() - running:
+                waiting[trace_id].ended = now
 
     def _let_go(self, trace_id: str, released: Released) -> None:
         trace = self._traces.pop(trace_id)

@@ -9,6 +9,7 @@ import sys
 import time
 import wave
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,20 @@ class Service:
     def stray_files(self) -> list[Path]:
         """Unfinished files anywhere in the data folder."""
         return [path for path in self.data_dir.rglob("*.part") if path.is_file()]
+
+
+@contextmanager
+def service_of_its_own(data_dir: Path, **env: str) -> Iterator[Service]:
+    """`sonoscope up -d` on a free port, without console and dashboard, with these settings; `down` at the end."""
+    plain = {"SONOSCOPE_PORT": "0", "SONOSCOPE_DASHBOARD": "false", "SONOSCOPE_CONSOLE": "false"}
+    started = sonoscope(data_dir, "up", "-d", **plain, **env)
+    try:
+        run = read_run(data_dir)
+        assert started.returncode == 0, started.stderr
+        assert run is not None
+        yield Service(run, data_dir)
+    finally:
+        sonoscope(data_dir, "down")
 
 
 def _title(process: psutil.Process) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from sonoscope.run import read_run
 from tests.servers.s3 import BUCKET, CREDENTIALS, S3
-from tests.service.conftest import Service, sonoscope
+from tests.service.conftest import Service, service_of_its_own
 
 pytestmark = [pytest.mark.service, pytest.mark.server, pytest.mark.timeout(600)]
 
@@ -27,23 +25,9 @@ def s3() -> Iterator[S3]:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, s3: S3) -> Iterator[Service]:
     """A service of its own whose artifacts lie in `s3`."""
-    data_dir = tmp_path_factory.mktemp("service")
-    env: dict[str, Any] = {
-        **CREDENTIALS,
-        "SONOSCOPE_PORT": "0",
-        "SONOSCOPE_DASHBOARD": "false",
-        "SONOSCOPE_CONSOLE": "false",
-        "SONOSCOPE_ARTIFACTS_URL": f"s3://{BUCKET}/service",
-        "SONOSCOPE_ARTIFACTS_ENDPOINT": s3.url,
-    }
-    started = sonoscope(data_dir, "up", "-d", **env)
-    try:
-        run = read_run(data_dir)
-        assert started.returncode == 0, started.stderr
-        assert run is not None
-        yield Service(run, data_dir)
-    finally:
-        sonoscope(data_dir, "down")
+    at = {"SONOSCOPE_ARTIFACTS_URL": f"s3://{BUCKET}/service", "SONOSCOPE_ARTIFACTS_ENDPOINT": s3.url}
+    with service_of_its_own(tmp_path_factory.mktemp("service"), **CREDENTIALS, **at) as started:
+        yield started
 
 
 def in_data_dir(service: Service) -> list[Path]:

@@ -20,8 +20,7 @@ import psutil
 import pytest
 
 from deployments.media.probe import probe
-from sonoscope.run import read_run
-from tests.service.conftest import Service, sonoscope
+from tests.service.conftest import Service, service_of_its_own
 
 CHECKOUT, PYTHON = os.environ.get("SONIC_TEST_CHECKOUT"), os.environ.get("SONIC_TEST_PYTHON")
 TINY = Path(__file__).parents[1] / "deployments" / "models" / "sonic" / "tiny.py"
@@ -41,24 +40,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     assert PYTHON is not None
     checkpoints = tmp_path_factory.mktemp("sonic") / "checkpoints"
     subprocess.run([PYTHON, str(TINY), CHECKOUT, str(checkpoints)], check=True, capture_output=True)
-    data_dir = tmp_path_factory.mktemp("service")
-    env = {
-        "SONOSCOPE_PORT": "0",
-        "SONOSCOPE_DASHBOARD": "false",
-        "SONOSCOPE_CONSOLE": "false",
-        "SONOSCOPE_BACKENDS__SONIC__CHECKOUT": CHECKOUT,
-        "SONOSCOPE_BACKENDS__SONIC__CHECKPOINTS": str(checkpoints),
-        "SONOSCOPE_BACKENDS__SONIC__PYTHON": PYTHON,
-    }
-    started = sonoscope(data_dir, "up", "-d", **env)
-    try:
-        run = read_run(data_dir)
-        assert started.returncode == 0, started.stderr
-        assert run is not None
-        yield Service(run, data_dir)
-    finally:
-        sonoscope(data_dir, "down")
-        shutil.rmtree(checkpoints)
+    told = {"CHECKOUT": CHECKOUT, "CHECKPOINTS": str(checkpoints), "PYTHON": PYTHON}
+    env = {f"SONOSCOPE_BACKENDS__SONIC__{name}": value for name, value in told.items()}
+    with service_of_its_own(tmp_path_factory.mktemp("service"), **env) as started:
+        yield started
+    shutil.rmtree(checkpoints)
 
 
 def made(service: Service, **more: str) -> dict[str, Any]:

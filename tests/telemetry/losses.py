@@ -83,7 +83,7 @@ class Actors:
         for writer in self.writers:
             writer.terminate()
         for writer in self.writers:
-            assert writer.wait(180) == 0
+            assert writer.wait(60) == 0
         self.forwarder.stop()
         return self.forwarder.once(for_s=120.0)
 

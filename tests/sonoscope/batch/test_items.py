@@ -51,7 +51,7 @@ def test_a_csv_and_a_jsonl_say_the_same(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_meant_is_named_before_anything_is_handed_in(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(BadManifest, match=words.replace(".", r"\.")):
         read_manifest(manifest(tmp_path, text))
-    with pytest.raises(BadManifest, match="line 1: it is no"):
+    with pytest.raises(BadManifest, match="line 1: it is no JSON object"):
         read_manifest(manifest(tmp_path, "[1]", "term.jsonl"))
 
 
